@@ -1,0 +1,52 @@
+"""The `peace` command: one verb a job. `python -m jobs.<verb>` is the same, and is what a Ray job submission runs."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from peace.errors import nearest
+
+VERBS = {
+    "synthesize": "write small synthetic cohorts in the three original on-disk formats",
+    "index": "read a cohort's tree into manifest.parquet",
+    "preprocess": "condition the records of a manifest into Parquet shards",
+    "describe": "write and check the three-axis descriptors of each label",
+    "pretrain": "train PEACE on an adult cohort",
+    "adapt": "carry a checkpoint to another cohort: zero-shot, few-shot or full",
+    "evaluate": "score a run's predictions, with intervals, figures and a report",
+    "predict": "label probabilities of WFDB records, from the ECG alone",
+    "register": "put an adapted model into the MLflow registry",
+    "demo": "the whole path on synthetic cohorts",
+    "config": "print the configuration that a preset, a file and overrides amount to",
+}
+
+
+def usage() -> str:
+    """The text of `peace --help`."""
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {name:<{width}}  {summary}" for name, summary in VERBS.items())
+    return (
+        "peace: cross-modal adult-to-pediatric ECG transfer on Ray\n\n"
+        f"usage: peace VERB [--out DIR] [--preset debug|demo|paper] [--config FILE] [key=value ...]\n\n{verbs}\n\n"
+        "`peace VERB --help` explains a verb. `make demo` runs them all."
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Find the verb and hand it the rest of the line."""
+    words = sys.argv[1:] if argv is None else argv
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    name = words[0]
+    if name not in VERBS:
+        print(f"peace: unknown verb '{name}'{nearest(name, VERBS)}\n\n{usage()}", file=sys.stderr)
+        return 2
+    from jobs import harness
+
+    return harness.main(importlib.import_module(f"jobs.{name}").VERB, words[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,287 @@
+"""What every verb shares: arguments, configuration, one directory, one MLflow run, one result.json, clear errors.
+
+A verb is a `Verb` in `jobs/<name>.py`. Those modules import only light things at the top (this one, the
+configuration); torch, ray and mlflow are imported inside functions, so that `peace --help` stays fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from peace.config import Config, dump_config, load_config
+from peace.errors import ConfigError, DataError, PeaceError
+from peace.files import digest, read_json, write_json, write_text
+
+if TYPE_CHECKING:
+    from jobs.tracking import Run
+
+OVERRIDE = re.compile(r"^([a-z_][a-z0-9_]*|(--)?[a-z_][a-z0-9_]*(\.[a-z0-9_]+)+)=")
+DOTTED_OPTION = re.compile(r"^--[a-z_][a-z0-9_]*(\.[a-z0-9_]+)+$")
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a verb prints for people."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of a verb: what was asked, where it writes, and where it is tracked."""
+
+    args: argparse.Namespace
+    config: Config
+    out: Path
+    log: logging.Logger
+    run: Run
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A job of the command line.
+
+    `work` returns the values of result.json; `tables` turns them into what is printed. `identity` names what besides
+    the configuration makes two calls the same run (inputs, with digests). A finished run is returned as it is where
+    `final` is true; otherwise the verb runs again and finds for itself what is left to do.
+    `sections` are the parts of the configuration that this verb reads: a change elsewhere leaves its runs valid.
+    """
+
+    name: str
+    summary: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    work: Callable[[Job], dict[str, Any]]
+    tables: Callable[[dict[str, Any]], list[Table]]
+    sections: tuple[str, ...]
+    identity: Callable[[argparse.Namespace], Any] = field(default=lambda args: None)
+    overrides: Callable[[argparse.Namespace], list[str]] = field(default=lambda args: [])
+    default_out: Callable[[argparse.Namespace], Path | None] = field(default=lambda args: None)
+    final: bool = True
+    tracked: bool = True
+
+
+def main(verb: Verb, argv: Sequence[str] | None = None) -> int:
+    """Run a verb from the command line and give its exit code: 0, 1 (a fault of ours), 2 (of the call), 130."""
+    arguments, overrides = split_overrides(list(sys.argv[1:] if argv is None else argv))
+    args = parser_of(verb).parse_args(arguments)
+    try:
+        with _terminated_as_interrupt():
+            result = execute(verb, args, overrides)
+    except KeyboardInterrupt:
+        print(f"\npeace {verb.name}: interrupted; the same command goes on from what is finished", file=sys.stderr)
+        return 130
+    except Exception as error:
+        mistake = _user_mistake(error)
+        if mistake is None:
+            traceback.print_exc()
+            return 1
+        print(f"peace {verb.name}: {mistake}", file=sys.stderr)
+        return 2
+    show(verb.tables(result))
+    return 0
+
+
+def parser_of(verb: Verb) -> argparse.ArgumentParser:
+    """The verb's arguments and the ones that all share."""
+    parser = argparse.ArgumentParser(
+        prog=f"peace {verb.name}",
+        description=verb.summary,
+        allow_abbrev=False,
+        epilog="Any further key=value sets the configuration, such as pretrain.epochs=3; `peace config` lists the keys.",
+    )
+    verb.add_arguments(parser)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="directory of this run: configuration, result, artefacts")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML laid over the preset")
+    parser.add_argument("--preset", default="demo", help="debug, demo (default) or paper")
+    parser.add_argument("--fresh", action="store_true", help="set an earlier run in this directory aside, start over")
+    parser.set_defaults(parent_run=None)
+    return parser
+
+
+def split_overrides(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Part `a.b=c`, `--a.b=c` and `--a.b c` from the arguments; gives (arguments, overrides as `a.b=c`)."""
+    arguments: list[str] = []
+    overrides: list[str] = []
+    words = iter(argv)
+    for word in words:
+        if DOTTED_OPTION.match(word):
+            value = next(words, None)
+            if value is None:
+                raise SystemExit(f"peace: {word} wants a value")
+            overrides.append(f"{word[2:]}={value}")
+        elif OVERRIDE.match(word):
+            overrides.append(word.removeprefix("--"))
+        else:
+            arguments.append(word)
+    return arguments, overrides
+
+
+def execute(verb: Verb, args: argparse.Namespace, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Run a verb in this process and give what result.json holds. Raises PeaceError for a user's mistake."""
+    config = load_config(args.preset, args.config, [*overrides, *verb.overrides(args)])
+    out = args.out or verb.default_out(args)
+    if out is None:
+        raise ConfigError("--out DIR is missing: the directory that this run may write")
+    out = Path(out).absolute()
+    values = config.model_dump(mode="json")
+    read = {name: values[name] for name in verb.sections}
+    identity = digest({"verb": verb.name, "config": read, "inputs": verb.identity(args)})
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot write to {out}: {error.strerror}") from None
+    with ExitStack() as stack:
+        stack.enter_context(_only_writer(out))
+        finished = _earlier_result(out, verb, identity, read, args.fresh)
+        if finished is not None:
+            print(f"{out} is finished already: nothing to do (--fresh starts over)")
+            return finished
+        write_json(out / "run.json", {"verb": verb.name, "identity": identity, "config": read})
+        write_text(out / "config.yaml", dump_config(config))
+        log = stack.enter_context(_logging_to(out / "log.txt", verb.name))
+        run = stack.enter_context(_tracked_run(verb, config, out, args.parent_run))
+        started = time.perf_counter()
+        try:
+            result = verb.work(Job(args, config, out, log, run))
+        except BaseException as error:
+            log.error("%s: %s", type(error).__name__, error)
+            raise
+        result = {
+            "verb": verb.name,
+            "status": "finished",
+            **result,
+            "seconds": round(time.perf_counter() - started, 3),
+            "identity": identity,
+            "mlflow_run_id": run.run_id,
+        }
+        write_json(out / "result.json", result)
+        run.artifact(out / "config.yaml")
+        run.artifact(out / "result.json")
+        return result
+
+
+def show(tables: Sequence[Table]) -> None:
+    """Print tables on stdout."""
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    for table in tables:
+        rich = RichTable(title=table.title, title_justify="left", title_style="bold")
+        for position, name in enumerate(table.header):
+            rich.add_column(name, justify="left" if position == 0 else "right", overflow="fold")
+        for row in table.rows:
+            rich.add_row(*row)
+        console.print(rich)
+
+
+def _earlier_result(out: Path, verb: Verb, identity: str, read: dict[str, Any], fresh: bool) -> dict[str, Any] | None:
+    """The result of the same run if it is finished and final; a run of another kind is set aside first."""
+    marker = out / "run.json"
+    if not marker.exists():
+        if (out / "result.json").exists():
+            raise DataError(f"{out} holds a result.json that no run of ours left: choose another --out")
+        return None
+    earlier = read_json(marker)
+    if earlier["verb"] != verb.name:
+        raise ConfigError(f"{out} is the directory of a `peace {earlier['verb']}` run: choose another --out")
+    if fresh or earlier["identity"] != identity:
+        place = _set_aside(out, earlier["identity"])
+        changed = _changed_keys(earlier["config"], read)
+        why = "--fresh" if fresh else f"changed: {', '.join(changed) or 'the inputs'}"
+        print(f"the earlier run in {out} was set aside in {place} ({why})")
+        return None
+    if verb.final and (out / "result.json").exists():
+        return dict(read_json(out / "result.json"))
+    return None
+
+
+def _set_aside(out: Path, identity: str) -> Path:
+    place = out / "previous" / identity
+    number = 1
+    while place.exists():
+        number += 1
+        place = out / "previous" / f"{identity}-{number}"
+    place.mkdir(parents=True)
+    for item in out.iterdir():
+        if item.name not in ("previous", ".lock"):
+            shutil.move(item, place / item.name)
+    return place
+
+
+def _changed_keys(before: Any, after: Any, prefix: str = "") -> list[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        names = sorted(set(before) | set(after))
+        return [key for name in names for key in _changed_keys(before.get(name), after.get(name), f"{prefix}{name}.")]
+    return [] if before == after else [prefix.rstrip(".")]
+
+
+@contextmanager
+def _only_writer(out: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(out / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise DataError(f"another job is writing to {out}: wait for it, or choose another --out") from None
+
+
+@contextmanager
+def _logging_to(path: Path, name: str) -> Iterator[logging.Logger]:
+    log = logging.getLogger(f"peace.{name}")
+    log.setLevel(logging.INFO)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    try:
+        yield log
+    finally:
+        log.removeHandler(handler)
+        handler.close()
+
+
+def _tracked_run(verb: Verb, config: Config, out: Path, parent: str | None) -> Run:
+    from jobs.tracking import open_run
+
+    return open_run(config, out, verb.name, parent, enabled=verb.tracked and config.tracking.enabled)
+
+
+@contextmanager
+def _terminated_as_interrupt() -> Iterator[None]:
+    """A SIGTERM ends a job the way Ctrl-C does: files whole, locks released."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _user_mistake(error: BaseException) -> str | None:
+    """The message of a PeaceError, also where Ray or a library has wrapped it; None for any other failure."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, PeaceError):
+            return str(seen)
+        if isinstance(seen, OSError) and seen.errno == 28:
+            return f"no space left on device ({seen.filename or 'unknown file'}): free some and run the same command again"
+        seen = getattr(seen, "cause", None) or seen.__cause__
+    return None

@@ -1,0 +1,20 @@
+"""The one progress bar: count, rate and time left on stderr, readable in a log file as well."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+
+
+def progress(items: Iterable[Item] | None, label: str, total: int | None = None, unit: str = "record") -> tqdm[Item]:
+    """Bar over `items`, or a bar moved by hand with `.update(n)` where `items` is None.
+
+    A terminal sees it move; a log file gets a line every ten seconds at the most.
+    """
+    interval = 0.2 if sys.stderr.isatty() else 10.0
+    return tqdm(items, desc=label, total=total, unit=f" {unit}s", mininterval=interval, file=sys.stderr, leave=True)

@@ -104,7 +104,9 @@ def parser_of(verb: Verb) -> argparse.ArgumentParser:
         epilog="Any further key=value sets the configuration, such as pretrain.epochs=3; `peace config` lists the keys.",
     )
     verb.add_arguments(parser)
-    parser.add_argument("--out", type=Path, metavar="DIR", help="directory of this run: configuration, result, artefacts")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="directory of this run: configuration, result, artefacts"
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML laid over the preset")
     parser.add_argument("--preset", default="demo", help="debug, demo (default) or paper")
     parser.add_argument("--fresh", action="store_true", help="set an earlier run in this directory aside, start over")
@@ -282,6 +284,8 @@ def _user_mistake(error: BaseException) -> str | None:
         if isinstance(seen, PeaceError):
             return str(seen)
         if isinstance(seen, OSError) and seen.errno == 28:
-            return f"no space left on device ({seen.filename or 'unknown file'}): free some and run the same command again"
+            return (
+                f"no space left on device ({seen.filename or 'unknown file'}): free some and run the same command again"
+            )
         seen = getattr(seen, "cause", None) or seen.__cause__
     return None

@@ -102,7 +102,9 @@ class TextConfig(Section):
         "emilyalsentzer/Bio_ClinicalBERT",
         description="hub id, local folder, 'minilm' (embedded sentence encoder) or 'tiny' (random, for tests)",
     )
-    frozen_layers: int = Field(10, ge=0, description="embeddings and so many first layers stay frozen (paper: 10 of 12)")
+    frozen_layers: int = Field(
+        10, ge=0, description="embeddings and so many first layers stay frozen (paper: 10 of 12)"
+    )
     max_tokens: int = Field(64, gt=0)
     pooling: Literal["pooler", "mean"] = Field("pooler", description="KED uses BERT's pooler; sentence encoders mean")
 
@@ -216,7 +218,9 @@ class RayConfig(Section):
     address: str | None = Field(None, description="default RAY_ADDRESS, then a cluster of this machine's own")
     workers: int = Field(1, gt=0, description="training workers")
     gpu: bool = Field(False, description="one GPU a worker")
-    cpus_per_worker: float | None = Field(None, gt=0, description="default: what the cluster has, shared, less one for data")
+    cpus_per_worker: float | None = Field(
+        None, gt=0, description="default: what the cluster has, shared, less one for data"
+    )
     max_failures: int = Field(3, ge=0, description="worker crashes survived")
     in_memory_mb: float = Field(4096, ge=0, description="training sets up to this size are held by each worker")
 

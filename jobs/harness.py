@@ -49,6 +49,8 @@ class Job:
     out: Path
     log: logging.Logger
     run: Run
+    identity: str
+    label: str
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def parser_of(verb: Verb) -> argparse.ArgumentParser:
         prog=f"peace {verb.name}",
         description=verb.summary,
         allow_abbrev=False,
-        epilog="Any further key=value sets the configuration, such as pretrain.epochs=3; `peace config` lists the keys.",
+        epilog="Any key=value sets the configuration, such as pretrain.epochs=3; `peace config` shows the keys.",
     )
     verb.add_arguments(parser)
     parser.add_argument(
@@ -158,7 +160,7 @@ def execute(verb: Verb, args: argparse.Namespace, overrides: Sequence[str] = ())
         run = stack.enter_context(_tracked_run(verb, config, out, args.parent_run))
         started = time.perf_counter()
         try:
-            result = verb.work(Job(args, config, out, log, run))
+            result = verb.work(Job(args, config, out, log, run, identity, verb.name))
         except BaseException as error:
             log.error("%s: %s", type(error).__name__, error)
             raise

@@ -1,0 +1,133 @@
+"""`peace adapt`: carry a checkpoint to another cohort (the paper's three protocols).
+
+zero-shot: all weights stay as they are; only thresholds are fitted, on the target's validation split.
+few-shot:  fine-tune on up to K labelled training records per label.
+full:      fine-tune on the whole training split.
+
+    peace adapt --checkpoint runs/pretrain --shards runs/zzu/shards --protocol few-shot --shots 50 --out runs/zzu-50
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from jobs.harness import Job, Table, Verb, main
+
+SECTIONS = ("seed", "labels", "model", "objective", "adapt")
+PROTOCOLS = ("zero-shot", "few-shot", "full")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of this verb."""
+    parser.add_argument(
+        "--checkpoint", type=Path, required=True, metavar="DIR", help="run directory or checkpoint folder"
+    )
+    parser.add_argument("--shards", type=Path, required=True, metavar="DIR", help="output of peace preprocess")
+    parser.add_argument("--protocol", choices=PROTOCOLS, help="default: adapt.protocol")
+    parser.add_argument("--shots", type=int, metavar="K", help="few-shot: records per label; default: adapt.shots")
+    parser.add_argument("--seed", type=int, metavar="S", help="of sampling and training; default: seed")
+
+
+def overrides(args: argparse.Namespace) -> list[str]:
+    """The options, as configuration."""
+    given = {"adapt.protocol": args.protocol, "adapt.shots": args.shots, "seed": args.seed}
+    return [f"{key}={value}" for key, value in given.items() if value is not None]
+
+
+def identity(args: argparse.Namespace) -> dict[str, str]:
+    """Start weights and training data, by digest."""
+    from peace.checkpoint import find_checkpoint
+    from peace.files import file_digest
+    from peace.shards import ShardSet
+
+    weights = find_checkpoint(args.checkpoint) / "model.safetensors"
+    return {"weights": file_digest(weights), "shards": ShardSet.open(args.shards).digest}
+
+
+def work(job: Job) -> dict[str, Any]:
+    """Adapt by the protocol and predict validation and test split."""
+    from jobs.cluster_session import ray_session
+    from peace.checkpoint import find_checkpoint
+    from peace.learning.train import check_fits
+    from peace.shards import ShardSet
+
+    shards = Path(job.args.shards).absolute()
+    start = find_checkpoint(Path(job.args.checkpoint).absolute())
+    check_fits(start, ShardSet.open(shards))
+    with ray_session(job.config.ray):
+        values = (
+            _carry_over(job, start, shards) if job.config.adapt.protocol == "zero-shot" else _tune(job, start, shards)
+        )
+    return {"protocol": job.config.adapt.protocol, **values}
+
+
+def _carry_over(job: Job, start: Path, shards: Path) -> dict[str, Any]:
+    from jobs.finish import keep_checkpoint, note_inputs
+    from jobs.scoring import predict_splits
+    from peace.checkpoint import update_meta
+    from peace.shards import ShardSet
+
+    place = job.out / "checkpoint"
+    keep_checkpoint(start, place)
+    update_meta(place, protocol="zero-shot", cohort=",".join(sorted(ShardSet.open(shards).statistics)))
+    predicted = predict_splits(place, shards, job.out, job.config.ray)
+    note_inputs(job, shards)
+    return {"checkpoint": str(place), "epochs": 0, "trained_on": 0, **predicted}
+
+
+def _tune(job: Job, start: Path, shards: Path) -> dict[str, Any]:
+    from jobs.finish import finish_training
+    from jobs.training import train_on_ray
+    from peace.config import build_config, merge
+    from peace.checkpoint import read_meta
+    from peace.learning.train import TrainingPlan
+
+    base, _ = read_meta(start)
+    # the network's shape is the checkpoint's; how it is adapted is this run's
+    config = merge(job.config.model_dump(mode="json"), {"model": base.model.model_dump(mode="json")})
+    build_config(config)
+    chosen = _shots(job, shards) if job.config.adapt.protocol == "few-shot" else None
+    plan = TrainingPlan(config, "adapt", str(shards), str(start), chosen)
+    best = train_on_ray(job, plan)
+    trained_on = len(chosen) if chosen is not None else _training_records(shards)
+    return {"trained_on": trained_on, **finish_training(job, best, shards)}
+
+
+def _shots(job: Job, shards: Path) -> tuple[str, ...]:
+    from peace.learning.shots import sample_shots
+    from peace.shards import ShardSet
+
+    rows = ShardSet.open(shards).targets("train")
+    index = sample_shots(rows.target, rows.record_id, job.config.adapt.shots, job.config.seed)
+    return tuple(sorted(rows.record_id[index].tolist()))
+
+
+def _training_records(shards: Path) -> int:
+    from peace.shards import ShardSet
+
+    return ShardSet.open(shards).splits.get("train", 0)
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """What a person reads at the end."""
+    from jobs.finish import training_table
+
+    return [training_table(f"Adaptation: {result['protocol']}, {result['trained_on']} training records", result)]
+
+
+VERB = Verb(
+    name="adapt",
+    summary="Carry a checkpoint to another cohort: zero-shot, few-shot or full fine-tuning.",
+    add_arguments=add_arguments,
+    work=work,
+    tables=tables,
+    sections=SECTIONS,
+    identity=identity,
+    overrides=overrides,
+)
+
+if __name__ == "__main__":
+    sys.exit(main(VERB))

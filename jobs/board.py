@@ -1,0 +1,90 @@
+"""The live view of a training: workers write on a board, the driver shows it as a bar, a history and MLflow metrics.
+
+The driver is the one owner of history.jsonl and of the MLflow run, so that an epoch is noted once, however often its
+workers were restarted.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from jobs.harness import Job
+from peace.progress import progress
+
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
+
+SECONDS_BETWEEN_LOOKS = 0.5
+
+
+class Board:
+    """Where the first rank writes how far it is, for the driver to show. Lives as a Ray actor."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.total = 0
+        self.epochs: list[dict[str, float]] = []
+
+    def step(self, done: int, total: int) -> None:
+        """Note the steps done."""
+        self.done, self.total = done, total
+
+    def epoch(self, metrics: dict[str, float]) -> None:
+        """Note the figures of a finished epoch."""
+        self.epochs.append(metrics)
+
+    def read(self, seen: int) -> tuple[int, int, list[dict[str, float]]]:
+        """Steps done, steps in all, and the epochs after the first `seen`."""
+        return self.done, self.total, self.epochs[seen:]
+
+
+@contextmanager
+def watching(job: Job, board: ActorHandle, epochs: int) -> Iterator[None]:
+    """Show the board as a bar while the block runs; pass each finished epoch on, once."""
+    ended = threading.Event()
+    thread = threading.Thread(target=_watch, args=(job, board, epochs, ended), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=30)
+
+
+def _watch(job: Job, board: ActorHandle, epochs: int, ended: threading.Event) -> None:
+    import ray
+
+    noted = _epochs_noted(job)
+    seen, last_look = 0, False
+    with progress(None, job.label, unit="step") as bar:
+        while not last_look:
+            last_look = ended.wait(SECONDS_BETWEEN_LOOKS)
+            done, total, news = ray.get(board.read.remote(seen))
+            seen += len(news)
+            if total:
+                bar.total = total
+                bar.update(done - bar.n)
+            for metrics in news:
+                bar.set_postfix(epoch=f"{metrics['epoch']:.0f}/{epochs}", val_auc=f"{metrics['val_auc']:.3f}")
+                if metrics["epoch"] not in noted:
+                    noted.add(metrics["epoch"])
+                    _note(job, metrics)
+
+
+def _epochs_noted(job: Job) -> set[float]:
+    history = job.out / "history.jsonl"
+    if not history.exists():
+        return set()
+    return {json.loads(line)["epoch"] for line in history.read_text(encoding="utf-8").splitlines() if line.strip()}
+
+
+def _note(job: Job, metrics: dict[str, float]) -> None:
+    line = json.dumps(metrics)
+    job.log.info("epoch %s", line)
+    with (job.out / "history.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write(line + "\n")
+    job.run.metrics(metrics, step=int(metrics["epoch"]))

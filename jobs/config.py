@@ -1,0 +1,24 @@
+"""`peace config`: the configuration that a preset, a file and overrides amount to, as YAML on stdout."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from jobs.harness import Job, Table, Verb, main
+from peace.config import dump_config
+
+
+def work(job: Job) -> dict[str, Any]:
+    """Print the configuration."""
+    print(dump_config(job.config), end="")
+    return {}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """None of its own."""
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """Nothing beside the YAML."""
+    return []

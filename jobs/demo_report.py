@@ -1,0 +1,97 @@
+"""The demo's report: one page with what was made, how well each protocol does, and where the time went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jobs.harness import Job
+from peace.files import read_json
+
+TITLES = {
+    "pretrain": "adult pretraining, adult test",
+    "zero-shot": "children, zero-shot",
+    "few-shot": "children, few-shot",
+    "full": "children, full fine-tuning",
+    "ptbxl-full": "PTB-XL labels, full fine-tuning",
+}
+
+
+def write_demo_report(job: Job, results: Mapping[str, dict[str, Any]]) -> Path:
+    """Write OUT/report.html from the results of the stages and the metrics of the evaluations."""
+    from peace.evaluation.comparison import compare_auc
+    from peace.evaluation.report import SYNTHETIC, ReportTable, Section, number, with_interval, write_report
+
+    metrics = {name: read_json(job.out / name / "metrics.json") for name in TITLES}
+    overview = compare_auc({TITLES[name]: values for name, values in metrics.items()}, job.out / "figures" / "auc.png")
+    labels = list(metrics["full"]["labels"])
+    sections = [
+        Section(
+            "What this is",
+            paragraphs=[
+                "PEACE was pretrained on synthetic adults with label descriptors as privileged text, then carried to "
+                "synthetic children and to PTB-XL labels. Every figure below comes from the ECG alone.",
+            ],
+            notes=[SYNTHETIC],
+            table=ReportTable(
+                ("protocol", "macro AUC (95 % interval)", "macro F1", "trained on", "test records"),
+                [
+                    (
+                        TITLES[name],
+                        with_interval(*(values[f"macro_auc{end}"] for end in ("", "_low", "_high"))),
+                        number(values["macro_f1"]),
+                        str(results[name].get("trained_on", results["shards-mimic"]["splits"]["train"])),
+                        str(values["records"]),
+                    )
+                    for name, values in metrics.items()
+                ],
+            ),
+            figures=[(overview, "AUC of each label by protocol; bars are 95 % intervals, resampled by patient.")],
+        ),
+        Section(
+            "Per label",
+            table=ReportTable(
+                ("label", *(TITLES[name] for name in metrics)),
+                [(label, *(_cell(values, label) for values in metrics.values())) for label in labels],
+            ),
+        ),
+        Section("Cohorts", table=_cohorts(results)),
+        Section(
+            "Time",
+            table=ReportTable(
+                ("stage", "seconds"), [(stage, f"{values['seconds']:.1f}") for stage, values in results.items()]
+            ),
+            facts=[("configuration", str(job.out / "config.yaml")), ("identity", job.identity)],
+        ),
+    ]
+    return write_report(job.out / "report.html", "PEACE demo", sections)
+
+
+def _cell(metrics: dict[str, Any], label: str) -> str:
+    from peace.evaluation.report import number
+
+    return number(metrics["labels"][label]["auc"]) if label in metrics["labels"] else "–"
+
+
+def _cohorts(results: Mapping[str, dict[str, Any]]) -> Any:
+    from peace.evaluation.report import ReportTable
+
+    rows = []
+    for cohort in ("mimic", "zzu", "ptbxl"):
+        index, shards = results[f"index-{cohort}"], results[f"shards-{cohort}"]
+        splits = shards["splits"]
+        rows.append(
+            (
+                cohort,
+                *(str(value) for value in (index["indexed"], index["kept"], index["patients"], shards["kept"])),
+                _reasons({**index["excluded"], **shards["rejected"]}),
+                " / ".join(str(splits.get(split, 0)) for split in ("train", "val", "test")),
+            )
+        )
+    header = ("cohort", "indexed", "labelled", "patients", "in shards", "left out", "train / val / test")
+    return ReportTable(header, rows)
+
+
+def _reasons(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in counts.items()) or "none"

@@ -1,0 +1,66 @@
+"""What every training ends with: the best checkpoint in its place, predictions, thresholds, a summary."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jobs.harness import Job, Table
+from jobs.scoring import predict_splits
+
+CHECKPOINT_FILES = ("model.safetensors", "checkpoint.json", "config.yaml")
+
+
+def finish_training(job: Job, best: Path, shards: Path) -> dict[str, Any]:
+    """Put the best epoch's checkpoint into the run directory and predict with it; gives the values of result.json."""
+    place = job.out / "checkpoint"
+    keep_checkpoint(best, place)
+    history = [json.loads(line) for line in (job.out / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+    top = max(history, key=lambda epoch: epoch["val_auc"])
+    values = {
+        "checkpoint": str(place),
+        "epochs": int(history[-1]["epoch"]),
+        "best_epoch": int(top["epoch"]),
+        "best_val_auc": top["val_auc"],
+        "samples_per_second": history[-1]["samples_per_second"],
+        **predict_splits(place, shards, job.out, job.config.ray),
+    }
+    note_inputs(job, shards)
+    return values
+
+
+def keep_checkpoint(source: Path, target: Path) -> None:
+    """Copy a checkpoint's inference files and its text side, without the optimiser's state."""
+    from peace.checkpoint import copy_checkpoint
+
+    files = CHECKPOINT_FILES
+    if (source / "training" / "text.safetensors").exists():
+        files = (*files, "training/text.safetensors")
+    copy_checkpoint(source, target, files)
+
+
+def note_inputs(job: Job, shards: Path) -> None:
+    """Parameters, tags and the dataset of a run on shards, for MLflow."""
+    from peace.checkpoint import read_meta
+    from peace.shards import ShardSet
+
+    found = ShardSet.open(shards)
+    _, meta = read_meta(job.out / "checkpoint")
+    job.run.params(job.config.model_dump(mode="json"))
+    job.run.dataset(meta.cohort, found.digest, str(shards))
+    job.run.tags({"label_set": meta.label_set, "descriptor_digest": meta.descriptor_digest or "none"})
+    job.run.artifact(job.out / "predictions.parquet")
+
+
+def training_table(title: str, result: dict[str, Any]) -> Table:
+    """Summary of a training for people."""
+    predicted = result["predicted"]
+    rows = [
+        ("epochs", f"{result['epochs']} (best: {result['best_epoch']})" if result["epochs"] else "none"),
+        ("best validation macro AUC", f"{result['best_val_auc']:.3f}" if result["epochs"] else "-"),
+        ("samples per second", f"{result['samples_per_second']:.0f}" if result["epochs"] else "-"),
+        ("records predicted", ", ".join(f"{split} {count}" for split, count in predicted.items())),
+        ("checkpoint", result["checkpoint"]),
+    ]
+    return Table(title, ("", ""), rows)

@@ -1,0 +1,54 @@
+"""Ray Data feeding a training that is too large for a worker's memory: shards, streamed and shuffled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from peace.learning.data import Batch, shuffled_batches
+from peace.shards import ShardSet
+
+COLUMNS = ["record_id", "signal", "lead_mask", "labels"]
+BUFFER_BATCHES = 16  # records are shuffled within so many batches, beside the shuffle of the files
+
+
+def fits_in_memory(shards: str, limit_mb: float) -> bool:
+    """Whether the training split, as int16, is at most `limit_mb`."""
+    found = ShardSet.open(Path(shards))
+    signal = found.recipe["signal"]
+    bytes_a_record = 12 * 2 * signal["rate"] * signal["seconds"]
+    return found.splits.get("train", 0) * bytes_a_record <= limit_mb * 2**20
+
+
+def training_dataset(shards: str, seed: int) -> Any:
+    """Ray Dataset over the training shards; their order is drawn anew for each epoch."""
+    import ray.data
+
+    files = [str(file) for file in ShardSet.open(Path(shards)).files("train")]
+    shuffle = ray.data.FileShuffleConfig(seed=seed)
+    return ray.data.read_parquet(files, columns=COLUMNS, shuffle=shuffle)
+
+
+class StreamSource:
+    """Batches of one rank from its share of a Ray Dataset; every rank gives the same number."""
+
+    def __init__(self, shard: Any, shards: str, batch_size: int, seed: int, world: int) -> None:
+        found = ShardSet.open(Path(shards))
+        self.shard = shard
+        self.labels = list(found.labels)
+        self.batch_size = max(1, batch_size // world)
+        self.steps = max(1, found.splits["train"] // (self.batch_size * world))
+        self.seed = seed
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of one epoch, shuffled within a buffer."""
+        rng = np.random.default_rng([self.seed, number])
+        blocks = map(self._batch, self.shard.iter_batches(batch_size=self.batch_size, batch_format="numpy"))
+        return shuffled_batches(blocks, self.batch_size, self.steps, BUFFER_BATCHES * self.batch_size, rng)
+
+    def _batch(self, rows: dict[str, np.ndarray]) -> Batch:
+        target = np.array([[label in found for label in self.labels] for found in rows["labels"]], dtype=np.uint8)
+        return Batch(rows["record_id"], np.asarray(rows["signal"]), np.asarray(rows["lead_mask"]), target)

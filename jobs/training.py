@@ -1,0 +1,147 @@
+"""`peace.learning` on Ray Train: workers, checkpoints that survive crashes, and one live view of it all.
+
+The driver owns everything people see (jobs/board.py); workers tell it how far they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from jobs.board import Board, watching
+from jobs.harness import Job
+from peace.config import RayConfig
+from peace.errors import ConfigError, DataError, PeaceError
+
+if TYPE_CHECKING:
+    from peace.learning.train import TrainingPlan
+
+
+def train_on_ray(job: Job, plan: TrainingPlan) -> Path:
+    """Train the plan on the cluster that Ray has joined; gives the folder of the best checkpoint.
+
+    The run's name holds the identity of the job: the same command goes on where it stopped, a changed one starts anew.
+    Raises ConfigError where the cluster is too small, and the PeaceError of a worker.
+    """
+    import ray
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    settings = job.config.ray
+    share, threads = worker_share(settings, ray.cluster_resources())
+    board = ray.remote(num_cpus=0)(Board).remote()
+    trainer = TorchTrainer(
+        _work,
+        train_loop_config={"plan": asdict(plan), "board": board, "threads": threads},
+        scaling_config=ScalingConfig(
+            num_workers=settings.workers, use_gpu=settings.gpu, resources_per_worker={"CPU": share} | _gpu(settings)
+        ),
+        run_config=RunConfig(
+            name=f"{job.identity[:12]}",
+            storage_path=str(job.out / "ray"),
+            failure_config=FailureConfig(max_failures=settings.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=1, checkpoint_score_attribute="val_auc"),
+        ),
+        datasets=_datasets(job, plan),
+    )
+    with watching(job, board, plan.build()[1].epochs):
+        result = _fit(trainer)
+    if result.return_value:
+        raise DataError(result.return_value)
+    if not result.best_checkpoints:
+        raise DataError(f"the training in {job.out} ended without a checkpoint; see {job.out}/log.txt")
+    best, _ = max(result.best_checkpoints, key=lambda found: found[1]["val_auc"])
+    return Path(best.path)
+
+
+def worker_share(settings: RayConfig, resources: dict[str, float]) -> tuple[float, int]:
+    """CPUs that a worker reserves, and its threads; raises ConfigError where the cluster has too little.
+
+    Workers leave one CPU, or half of what there is, to Ray Data: a training that reserves all CPUs waits for ever.
+    """
+    cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+    if settings.gpu and gpus < settings.workers:
+        raise ConfigError(f"ray.workers={settings.workers} with a GPU each: the cluster has {gpus:g} GPUs")
+    share = settings.cpus_per_worker or max(cpus - 1, cpus / 2) / settings.workers
+    if share * settings.workers > cpus:
+        raise ConfigError(f"{settings.workers} workers of {share:g} CPUs each: the cluster has {cpus:g} CPUs")
+    return round(share, 4), max(1, int(cpus // settings.workers))
+
+
+def _work(settings: dict[str, Any]) -> str | None:
+    """What each worker runs; gives the message of an error that all ranks met alike, for which no retry helps."""
+    import ray.train
+    import torch
+    from ray.train.torch import get_device
+
+    from peace.learning.train import Hooks, TrainingPlan, train
+
+    torch.set_num_threads(settings["threads"])
+    plan, board = TrainingPlan(**settings["plan"]), settings["board"]
+    context = ray.train.get_context()
+    first = context.get_world_rank() == 0
+
+    def on_step(done: int, total: int) -> None:
+        if first and (done % 5 == 0 or done == total):
+            board.step.remote(done, total)
+
+    def on_epoch(metrics: dict[str, float], write: Any) -> None:
+        with TemporaryDirectory() as folder:
+            place = Path(folder) / "checkpoint"
+            if first:
+                write(place)
+                board.epoch.remote(metrics)
+            ray.train.report(metrics, ray.train.Checkpoint.from_directory(str(place)) if first else None)
+
+    source = _stream(plan, context)
+    earlier = ray.train.get_checkpoint()
+    try:
+        train(plan, Hooks(on_step, on_epoch), source, Path(earlier.path) if earlier else None, get_device())
+    except PeaceError as error:
+        if context.get_world_size() > 1:
+            raise
+        return str(error)
+    return None
+
+
+def _stream(plan: TrainingPlan, context: Any) -> Any:
+    """The rank's share of a training set that is too large to hold, or None where each rank holds it."""
+    import ray.train
+
+    from jobs.ingest import StreamSource, fits_in_memory
+
+    config, settings = plan.build()
+    if plan.record_ids is not None or fits_in_memory(plan.shards, config.ray.in_memory_mb):
+        return None
+    shard = ray.train.get_dataset_shard("train")
+    return StreamSource(shard, plan.shards, settings.batch_size, config.seed, context.get_world_size())
+
+
+def _datasets(job: Job, plan: TrainingPlan) -> dict[str, Any]:
+    from jobs.ingest import fits_in_memory, training_dataset
+
+    if plan.record_ids is not None or fits_in_memory(plan.shards, job.config.ray.in_memory_mb):
+        return {}
+    return {"train": training_dataset(plan.shards, job.config.seed)}
+
+
+def _fit(trainer: Any) -> Any:
+    """Run the trainer; a worker's PeaceError comes out as itself."""
+    from ray.train import TrainingFailedError
+
+    try:
+        return trainer.fit()
+    except TrainingFailedError as failed:
+        for error in getattr(failed, "worker_failures", {}).values():
+            found: BaseException | None = error
+            while found is not None:
+                if isinstance(found, PeaceError):
+                    raise found from failed
+                found = getattr(found, "cause", None) or found.__cause__
+        raise
+
+
+def _gpu(settings: RayConfig) -> dict[str, float]:
+    return {"GPU": 1.0} if settings.gpu else {}

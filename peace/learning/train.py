@@ -1,0 +1,181 @@
+"""One training from shards to checkpoints. `jobs/training.py` runs it on Ray; a notebook calls `train` as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from peace.checkpoint import CheckpointMeta, load_classifier, load_training, read_meta, save_checkpoint
+from peace.config import Config, TrainingConfig, build_config
+from peace.descriptors import load_descriptors
+from peace.errors import DataError
+from peace.learning.data import MemorySource, Source
+from peace.learning.loop import Trainer
+from peace.learning.ranks import Ranks
+from peace.learning.scoring import join, macro_auc, score
+from peace.learning.task import PeaceTask
+from peace.objectives.gate import CurriculumGate
+from peace.shards import ShardSet
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What is trained on what. Plain values, so that it travels to a worker."""
+
+    config: dict[str, Any]
+    stage: Literal["pretrain", "adapt"]
+    shards: str
+    start: str | None = None
+    record_ids: tuple[str, ...] | None = None
+
+    def build(self) -> tuple[Config, TrainingConfig]:
+        """The typed configuration, and the section that this stage trains by."""
+        config = build_config(self.config)
+        return config, config.pretrain if self.stage == "pretrain" else config.adapt
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a training tells its surroundings. `on_epoch(metrics, write)`: `write(folder)` leaves a checkpoint there."""
+
+    on_step: Callable[[int, int], None] = lambda done, total: None
+    on_epoch: Callable[[dict[str, float], Callable[[Path], None]], None] = lambda metrics, write: None
+
+
+def train(
+    plan: TrainingPlan,
+    hooks: Hooks,
+    source: Source | None = None,
+    resume: Path | None = None,
+    device: torch.device | None = None,
+) -> None:
+    """Train for the epochs of the plan, from `resume` (a checkpoint of this same training) where given.
+
+    Every rank calls it. Without `source` each rank holds the training split in memory. Raises DataError or ConfigError.
+    """
+    ranks = Ranks.current()
+    device = device or torch.device("cpu")
+    config, settings = plan.build()
+    shards = ShardSet.open(Path(plan.shards))
+    task, meta = build_task(plan, config, shards)
+    gate = CurriculumGate(config.objective.gate)
+    source = source or memory_source(plan, shards, settings, config.seed, ranks)
+    trainer = Trainer(task, gate, settings, source, ranks, device, config.seed)
+    first, best, stale = 0, -1.0, 0
+    if resume is not None:
+        first, best, stale = _resume(resume, task, trainer)
+    for number in range(first, settings.epochs):
+        metrics = trainer.run_epoch(number, hooks.on_step)
+        metrics["val_auc"] = validate(task, shards, ranks, device)
+        metrics["epoch"] = number + 1
+        stale = 0 if metrics["val_auc"] > best else stale + 1
+        best = max(best, metrics["val_auc"])
+        progress = {**trainer.state(), "epoch": number + 1, "best": best, "stale": stale}
+
+        def write(folder: Path, progress: dict[str, Any] = progress) -> None:
+            save_checkpoint(folder, task.classifier, config, meta, task.training_state(), progress)
+
+        hooks.on_epoch(metrics, write)
+        if settings.patience and stale >= settings.patience:
+            break
+
+
+def build_task(plan: TrainingPlan, config: Config, shards: ShardSet) -> tuple[PeaceTask, CheckpointMeta]:
+    """Model and objectives, started from the plan's checkpoint or from random weights, and what to write beside them.
+
+    Raises DataError where checkpoint and shards differ in label set or signal recipe.
+    """
+    torch.manual_seed(config.seed)
+    descriptors = load_descriptors(config.objective.descriptors, shards.labels)
+    task = PeaceTask(config, shards.labels, descriptors)
+    if plan.start is not None:
+        start = Path(plan.start)
+        check_fits(start, shards)
+        classifier, _ = load_classifier(start)
+        task.classifier.load_state_dict(classifier.state_dict())
+        text, _ = load_training(start)
+        if text is not None:
+            task.load_training_state(text)
+    else:
+        task.classifier.set_scale(common_scale(shards))
+    if plan.stage == "adapt":
+        task.freeze_stages(config.adapt.frozen_stages)
+    meta = CheckpointMeta(
+        labels=list(shards.labels),
+        label_set=config.labels.set,
+        label_set_digest=shards.label_set_digest,
+        recipe=shards.recipe,
+        statistics=shards.statistics,
+        cohort=",".join(sorted(shards.statistics)),
+        protocol="pretrain" if plan.stage == "pretrain" else config.adapt.protocol,
+        descriptor_digest=descriptors.digest,
+    )
+    return task, meta
+
+
+def check_fits(checkpoint: Path, shards: ShardSet) -> None:
+    """Raise DataError where a checkpoint was made for another label set or signal recipe than the shards."""
+    _, meta = read_meta(checkpoint)
+    if list(meta.labels) != list(shards.labels):
+        raise DataError(
+            f"checkpoint {checkpoint} has the labels {', '.join(meta.labels)}; "
+            f"the shards in {shards.place} have {', '.join(shards.labels)}"
+        )
+    for key in ("rate", "seconds"):
+        here, there = shards.recipe["signal"][key], meta.recipe["signal"][key]
+        if here != there:
+            raise DataError(
+                f"checkpoint {checkpoint} was trained on signal.{key}={there}, {shards.place} has {here}: "
+                f"run preprocess again with signal.{key}={there}"
+            )
+
+
+def common_scale(shards: ShardSet) -> list[float]:
+    """One scale in mV for all leads: their root mean square deviation over the training split.
+
+    Common to the leads, so that I + III = II still holds after scaling (our choice).
+    """
+    spread = [values["std_mv"] for values in shards.statistics.values()]
+    scale = float(np.sqrt(np.mean(np.square(spread)))) if spread else 1.0
+    return [scale if np.isfinite(scale) and scale > 0 else 1.0] * 12
+
+
+def memory_source(
+    plan: TrainingPlan, shards: ShardSet, settings: TrainingConfig, seed: int, ranks: Ranks
+) -> MemorySource:
+    """The training split, or the plan's records of it, held in memory."""
+    records = shards.load("train", plan.record_ids)
+    if len(records.record_id) < ranks.world:
+        found = len(records.record_id)
+        raise DataError(f"{shards.place} has {found} training records for {ranks.world} workers: nothing to train on")
+    return MemorySource(records, settings.batch_size, seed, ranks.rank, ranks.world)
+
+
+def validate(task: PeaceTask, shards: ShardSet, ranks: Ranks, device: torch.device) -> float:
+    """Macro AUC over the validation split, shared among the ranks; 0.5 where it holds no record."""
+    mine = [
+        score(task.classifier, shards.read([file]), device) for file in shards.files("val")[ranks.rank :: ranks.world]
+    ]
+    parts = [part for found in ranks.gather(mine) for part in found]
+    if not parts:
+        return 0.5
+    scores = join(parts)
+    return macro_auc(scores.probability, scores.target)
+
+
+def _resume(place: Path, task: PeaceTask, trainer: Trainer) -> tuple[int, float, int]:
+    """Take up weights and state of a checkpoint; gives (epochs done, best validation AUC, epochs without a better)."""
+    classifier, _ = load_classifier(place)
+    task.classifier.load_state_dict(classifier.state_dict())
+    text, progress = load_training(place)
+    if progress is None:
+        raise DataError(f"{place} holds no training state to go on from")
+    if text is not None:
+        task.load_training_state(text)
+    trainer.load_state(progress)
+    return int(progress["epoch"]), float(progress["best"]), int(progress["stale"])

@@ -1,0 +1,104 @@
+"""Batches: every record once an epoch, in an order that (seed, epoch) alone decides, on any number of ranks."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peace.errors import ConfigError
+from peace.learning.data import Batch, MemorySource, shuffled_batches
+from peace.learning.schedule import learning_rate_factor
+from peace.learning.shots import sample_shots
+from peace.shards import Records
+
+
+def records(count: int, labels: int = 3) -> Records:
+    rng = np.random.default_rng(count)
+    return Records(
+        record_id=np.array([f"r{number:04d}" for number in range(count)]),
+        patient_id=np.array([f"p{number // 2:04d}" for number in range(count)]),
+        signal=np.zeros((count, 12, 8), dtype=np.int16),
+        lead_mask=np.ones((count, 12), dtype=np.uint8),
+        target=(rng.random((count, labels)) < [0.6, 0.2, 0.05][:labels]).astype(np.uint8),
+        age_days=np.full(count, np.nan),
+    )
+
+
+def epoch_ids(count: int, batch: int, world: int, seed: int, number: int) -> list[list[list[str]]]:
+    sources = [MemorySource(records(count), batch, seed, rank, world) for rank in range(world)]
+    return [[found.record_id.tolist() for found in source.epoch(number)] for source in sources]
+
+
+@given(count=st.integers(4, 200), batch=st.integers(1, 64), world=st.integers(1, 4))
+def test_every_record_once_and_equal_steps(count: int, batch: int, world: int) -> None:
+    ranks = epoch_ids(count, batch, world, seed=1, number=0)
+    assert len({len(rank) for rank in ranks}) == 1
+    assert [[len(found) for found in rank] for rank in ranks] == [[len(found) for found in ranks[0]]] * world
+    seen = [record for rank in ranks for found in rank for record in found]
+    assert set(seen) == set(records(count).record_id)
+    assert len(seen) - count < world
+    assert max(len(found) for rank in ranks for found in rank) <= max(1, batch // world)
+
+
+def test_order_follows_from_seed_and_epoch() -> None:
+    assert epoch_ids(50, 8, 1, 7, 3) == epoch_ids(50, 8, 1, 7, 3)
+    assert epoch_ids(50, 8, 1, 7, 3) != epoch_ids(50, 8, 1, 7, 4)
+    assert epoch_ids(50, 8, 1, 7, 3) != epoch_ids(50, 8, 1, 8, 3)
+
+
+def blocks(sizes: list[int]) -> list[Batch]:
+    found, start = [], 0
+    for size in sizes:
+        rows = records(start + size)
+        found.append(Batch(rows.record_id[start:], rows.signal[start:], rows.lead_mask[start:], rows.target[start:]))
+        start += size
+    return found
+
+
+@given(sizes=st.lists(st.integers(1, 30), min_size=1, max_size=8), batch=st.integers(1, 10), buffer=st.integers(0, 40))
+def test_a_stream_gives_each_record_once_in_whole_batches(sizes: list[int], batch: int, buffer: int) -> None:
+    total = sum(sizes)
+    steps = total // batch
+    found = list(shuffled_batches(blocks(sizes), batch, steps, buffer, np.random.default_rng(0)))
+    assert [len(item.record_id) for item in found] == [batch] * steps
+    seen = [record for item in found for record in item.record_id]
+    assert len(set(seen)) == len(seen)
+
+
+def test_a_stream_that_runs_dry_still_gives_all_steps() -> None:
+    found = list(shuffled_batches(blocks([5]), 4, 6, 0, np.random.default_rng(0)))
+    assert [len(item.record_id) for item in found] == [4] * 6
+
+
+def test_shots_serve_each_label_and_take_all_of_rare_ones() -> None:
+    rows = records(400)
+    chosen = sample_shots(rows.target, rows.record_id, 20, seed=3)
+    have, got = rows.target.sum(0), rows.target[chosen].sum(0)
+    assert (got >= np.minimum(have, 20)).all()
+    assert len(chosen) <= 60
+    assert not (rows.target[chosen].sum(1) == 0).any()
+
+
+def test_shots_do_not_depend_on_row_order_and_nest() -> None:
+    rows = records(300)
+    back = np.arange(300)[::-1]
+    here = set(rows.record_id[sample_shots(rows.target, rows.record_id, 10, seed=1)])
+    there = set(rows.record_id[back][sample_shots(rows.target[back], rows.record_id[back], 10, seed=1)])
+    assert here == there
+    single = records(300, labels=1)
+    few = set(sample_shots(single.target, single.record_id, 5, seed=1))
+    assert few < set(sample_shots(single.target, single.record_id, 50, seed=1))
+
+
+def test_zero_shots_are_refused() -> None:
+    rows = records(10)
+    with pytest.raises(ConfigError, match="at least 1"):
+        sample_shots(rows.target, rows.record_id, 0, seed=1)
+
+
+def test_learning_rate_warms_up_then_falls_to_the_floor() -> None:
+    factors = [learning_rate_factor(step, 100, 10, 0.01) for step in range(101)]
+    assert factors[0] == pytest.approx(0.1)
+    assert max(factors) == factors[9] == pytest.approx(1.0)
+    assert factors[-1] == pytest.approx(0.01)
+    assert all(a >= b for a, b in zip(factors[10:], factors[11:], strict=False))

@@ -51,6 +51,9 @@ class SignalConfig(Section):
 
     rate: int = Field(500, gt=0, description="samples per second after resampling")
     seconds: float = Field(10.0, gt=0, description="crop, or zero-pad with a mask, to this length")
+    margin_seconds: float = Field(
+        5.0, ge=0, description="filtered together with what is kept, so that the crop is no edge"
+    )
     highpass_hz: float = Field(0.5, ge=0, description="zero-phase; 0 leaves it out")
     lowpass_hz: float = Field(100.0, gt=0, description="zero-phase; lowered to 0.45 x rate where rate asks for it")
     notch_hz: dict[str, float] = Field(
@@ -62,10 +65,12 @@ class QualityConfig(Section):
     """Limits beyond which a record is rejected, with the reason named (our choice)."""
 
     nan_share: float = Field(0.0, ge=0, le=1, description="largest share of missing samples in any lead")
-    flat_leads: int = Field(0, ge=0, le=12, description="largest number of constant leads")
+    flat_leads: int = Field(0, ge=0, le=12, description="largest number of flat leads; such a lead is masked")
+    flat_mv: float = Field(0.01, ge=0, description="a lead whose peak-to-peak stays under this is flat")
     rail_mv: float = Field(26.0, gt=0, description="samples beyond this many mV touch the rail (ZZU: near 26.6)")
     rail_share: float = Field(0.05, ge=0, le=1, description="largest share of samples at the rail in any lead")
     min_seconds: float = Field(2.0, ge=0, description="shortest record")
+    min_rate: float = Field(100.0, gt=0, description="lowest sampling rate in Hz")
 
 
 class PreprocessConfig(Section):
@@ -158,6 +163,9 @@ class ObjectiveConfig(Section):
     axis_composition: Literal["mean", "sum", "attention"] = "mean"
     fusion: Literal["mlp", "mean"] = "mlp"
     descriptors: str = Field("curated", description="'curated' or a descriptors.json")
+    text_variant: Literal["three_axes", "single", "permuted"] = Field(
+        "three_axes", description="ablations: one merged text a label, or texts of other labels"
+    )
     gate: GateConfig = GateConfig()
 
 

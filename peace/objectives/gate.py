@@ -1,0 +1,75 @@
+"""The curriculum gate (CAF): how much of the contrastive loss counts, by progress and smoothed classification loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from peace.config import GateConfig
+
+
+class CurriculumGate:
+    """Near zero early, opening as training proceeds and the classification loss falls (method 1.4).
+
+    The paper states the two inputs and the direction; the forms are ours (see GateConfig). The value is a number, not
+    a tensor: no gradient passes through the gate.
+    """
+
+    def __init__(self, config: GateConfig) -> None:
+        self.config = config
+        self._sum = 0.0
+        self._weight = 0.0
+        self._baseline: float | None = None
+
+    @property
+    def smoothed(self) -> float | None:
+        """Exponentially smoothed classification loss, corrected for its start; None before the first update."""
+        return self._sum / self._weight if self._weight > 0 else None
+
+    @property
+    def baseline(self) -> float | None:
+        """L0: the smoothed loss at the end of the warm-up; None before."""
+        return self._baseline
+
+    def update(self, classification_loss: float, progress: float) -> None:
+        """Take the loss of a step (with several workers: their mean) at progress in [0, 1].
+
+        A loss that is not finite is left out: it would shut the gate for good.
+        """
+        if not math.isfinite(classification_loss):
+            return
+        decay = self.config.decay
+        self._sum = decay * self._sum + (1 - decay) * classification_loss
+        self._weight = decay * self._weight + (1 - decay)
+        if self._baseline is None and progress >= self.config.warmup:
+            self._baseline = self.smoothed
+
+    def value(self, progress: float) -> float:
+        """The gate in [0, 1] at progress in [0, 1]."""
+        config = self.config
+        if config.form == "fixed":
+            return config.value
+        progress = min(max(progress, 0.0), 1.0)
+        ratio = self._ratio()
+        if config.form == "power":
+            gate = progress**config.gamma * math.exp(-config.beta * ratio)
+        else:
+            opening = 1 / (1 + math.exp(-config.slope * (progress - config.midpoint)))
+            gate = opening * min(max(1 - config.floor * ratio, 0.0), 1.0)
+        return min(max(gate, 0.0), 1.0)
+
+    def state_dict(self) -> dict[str, float | None]:
+        """Plain numbers, for a checkpoint."""
+        return {"sum": self._sum, "weight": self._weight, "baseline": self._baseline}
+
+    def load_state_dict(self, state: Mapping[str, float | None]) -> None:
+        """Go on from the state of another gate of the same configuration."""
+        self._sum = float(state["sum"] or 0.0)
+        self._weight = float(state["weight"] or 0.0)
+        self._baseline = state["baseline"]
+
+    def _ratio(self) -> float:
+        """L / L0; 1 while there is no L0, so that nothing opens the gate before the warm-up is over."""
+        if self.smoothed is None or not self._baseline:
+            return 1.0
+        return self.smoothed / self._baseline

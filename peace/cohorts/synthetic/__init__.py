@@ -1,0 +1,9 @@
+"""Synthetic cohorts: a cardiac dipole seen through each subject's own leads, written in the three original layouts.
+
+What a model learns or scores on them says nothing about patients: docs/synthetic.md.
+"""
+
+from peace.cohorts.synthetic.compose import synthesize
+from peace.cohorts.synthetic.simulate import LABELS, Simulated, generate, simulate
+
+__all__ = ["LABELS", "Simulated", "generate", "simulate", "synthesize"]

@@ -1,0 +1,109 @@
+"""One way to Ray for every verb: join the cluster that is named, or start one of this machine's own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from peace.config import RayConfig
+from peace.errors import DataError
+
+# Set before ray is imported, where the user has not set them: no usage reports, Train V2, no hint about
+# accelerators on every start.
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+# Ray's default is 30 % of the memory, in /dev/shm; our datasets stream, and other jobs live here too.
+LARGEST_STORE_BYTES = 2 * 1024**3
+SMALLEST_STORE_BYTES = 256 * 1024**2
+
+
+@contextmanager
+def ray_session(config: RayConfig) -> Iterator[None]:
+    """Ray, ready to use, inside the block.
+
+    An initialised Ray is used as it is. Otherwise `ray.address`, then RAY_ADDRESS, names a cluster to join; without
+    either a cluster of this machine's own is started, and ended with the block (never another's: no `ray stop`).
+    Raises DataError where the named cluster cannot be reached.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    if ray.is_initialized():
+        _quiet()
+        yield
+        return
+    address = config.address or os.environ.get("RAY_ADDRESS")
+    if address and address != "local":
+        _join(address)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+        return
+    with _own_cluster():
+        yield
+
+
+def _join(address: str) -> None:
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"cannot join the Ray cluster at {address} ({first}): check ray.address and RAY_ADDRESS"
+        ) from None
+    _quiet()
+
+
+@contextmanager
+def _own_cluster() -> Iterator[None]:
+    """A local cluster with its session files in a folder of its own (short: a socket path has 107 characters)."""
+    import ray
+
+    place = Path(tempfile.mkdtemp(prefix="peace-ray-"))
+    try:
+        # 'local' keeps ray.init from joining whatever cluster it finds on this machine
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=_store_bytes(),
+            _temp_dir=str(place),
+        )
+        _quiet()
+        yield
+    finally:
+        ray.shutdown()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _store_bytes() -> int:
+    """A quarter of what is free in /dev/shm, within bounds."""
+    try:
+        free = shutil.disk_usage("/dev/shm").free
+    except OSError:
+        return SMALLEST_STORE_BYTES
+    return max(SMALLEST_STORE_BYTES, min(LARGEST_STORE_BYTES, free // 4))
+
+
+def _quiet() -> None:
+    """Ray Data's own bars and notices off the console: the verb shows one bar, and Ray's log files keep the rest."""
+    import ray.data
+
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    for name in ("ray.data", "ray.train", "ray.tune"):
+        for handler in logging.getLogger(name).handlers:
+            if isinstance(handler, logging.StreamHandler):
+                handler.setLevel(logging.ERROR)

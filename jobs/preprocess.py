@@ -1,0 +1,293 @@
+"""`peace preprocess`: condition the records of a manifest into Parquet shards, on Ray Data.
+
+    peace preprocess --manifest runs/index/manifest.parquet --out runs/shards
+
+One task of Ray Data makes one shard: it reads its records, conditions them and writes the file where it stands, so
+that no signal travels through the object store and memory is bounded by a row group. What is finished is kept by a
+done file; the same command goes on from there after a crash, and takes in what was added to the manifest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobs.harness import Job, Table, Verb, main
+from peace.errors import ConfigError, DataError
+from peace.files import read_json, replacing, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from tqdm import tqdm
+
+    from peace.shards import Recipe
+    from peace.shards.plan import Part
+
+REJECT_COLUMNS = ("record_id", "patient_id", "cohort", "path", "split", "reason", "detail")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of this verb."""
+    parser.add_argument(
+        "--manifest",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="FILE",
+        help="manifest.parquet of `peace index`; may be given several times",
+    )
+
+
+def identity(args: argparse.Namespace) -> Any:
+    """The manifests' places: their contents may grow, and finished shards of unchanged records stay."""
+    return sorted(str(Path(path).absolute()) for path in args.manifest)
+
+
+def work(job: Job) -> dict[str, Any]:
+    """Make every shard that is missing, then the tables over all of them."""
+    from peace.splits import check_patients
+
+    from jobs.cluster_session import ray_session
+    from peace.labels import load_label_set
+    from peace.shards import Recipe
+    from peace.shards.plan import finished_parts, plan_parts, row_keys, rows_per_part
+    from peace.signal import n_samples_of
+
+    config = job.config
+    label_set = load_label_set(config.labels.set)
+    manifest = read_manifests(job.args.manifest, label_set.labels)
+    check_patients(manifest)
+    recipe = Recipe(config.signal, config.leads, config.quality)
+    keys = row_keys(manifest)
+    rows = rows_per_part(
+        len(manifest), n_samples_of(config.signal), config.preprocess.shard_mb, config.preprocess.min_tasks
+    )
+    parts = plan_parts(manifest, keys, rows, recipe.digest, finished_parts(job.out / "parts"))
+    _clear_the_rest(job.out, parts)
+    reused = _whole_shards(job.out, parts)
+    missing = [part for part in parts if part.name not in reused]
+    job.log.info("%d records in %d shards, %d of them finished", len(manifest), len(parts), len(reused))
+
+    done = list(reused.values())
+    speed = _earlier_speed(job.out)
+    if missing:
+        with ray_session(config.ray):
+            started = time.perf_counter()
+            done += _on_ray_data(manifest, keys, missing, recipe, job.out)
+            speed = _speed(sum(len(part.rows) for part in missing), time.perf_counter() - started)
+    result = _finish(job.out, manifest, done, recipe, label_set)
+    return {**result, "reused": sum(item["kept"] + len(item["rejects"]) for item in reused.values()), **speed}
+
+
+def read_manifests(paths: Sequence[Path], labels: Sequence[str]) -> pd.DataFrame:
+    """The records that index kept. Raises DataError for a file that is no manifest, or of another label set."""
+    import pandas as pd
+
+    from peace.shards.plan import COLUMNS
+
+    tables = []
+    for path in paths:
+        try:
+            table = pd.read_parquet(path)
+        except FileNotFoundError:
+            raise DataError(f"{path} does not exist: give the manifest.parquet that `peace index` wrote") from None
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} is not a Parquet table ({error})") from None
+        absent = [name for name in (*COLUMNS, "excluded") if name not in table.columns]
+        if absent:
+            raise DataError(f"{path} is not a manifest of `peace index`: no column {', '.join(absent)}")
+        tables.append(table[table["excluded"].isna()][list(COLUMNS)])
+    manifest = pd.concat(tables, ignore_index=True)
+    twice = manifest["record_id"][manifest["record_id"].duplicated()]
+    if len(twice):
+        raise DataError(f"{len(twice)} record ids occur twice in the manifests, first {twice.iloc[0]}")
+    _refuse_unknown(manifest, labels)
+    return manifest
+
+
+def _refuse_unknown(manifest: pd.DataFrame, labels: Sequence[str]) -> None:
+    from peace.shards import SPLITS
+
+    splits = sorted({str(split) for split in manifest["split"].unique()} - set(SPLITS))
+    if splits:
+        raise DataError(f"the manifest has records in split {', '.join(splits)}: only {', '.join(SPLITS)} are known")
+    foreign = sorted({label for names in manifest["labels"] for label in names} - set(labels))
+    if foreign:
+        raise ConfigError(
+            f"the manifest has labels that the label set does not ({', '.join(foreign[:5])}): "
+            "set labels.set to the one it was indexed with"
+        )
+
+
+def _clear_the_rest(out: Path, parts: Sequence[Part]) -> None:
+    """Remove what a killed or earlier run left and this plan does not have; the manifest goes until all is whole."""
+    (out / "shards" / "_manifest.json").unlink(missing_ok=True)
+    planned = {part.name for part in parts}
+    for file in [*(out / "parts").glob("*"), *(out / "shards").glob("*/*")]:
+        if file.name.startswith(".") or file.stem not in planned:
+            file.unlink(missing_ok=True)
+
+
+def _whole_shards(out: Path, parts: Sequence[Part]) -> dict[str, dict[str, Any]]:
+    """By name, the done files of the shards that need no work: their digests are checked, so damage is noticed."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from peace.progress import progress
+    from peace.shards import finished_part
+
+    candidates = [part for part in parts if (out / "parts" / f"{part.name}.json").exists()]
+    if not candidates:
+        return {}
+    with ThreadPoolExecutor(4) as pool:
+        checked = pool.map(lambda part: finished_part(part.name, part.split, out), candidates)
+        bar: tqdm[Any] = progress(checked, "check finished shards", total=len(candidates), unit="shard")
+        return {done["name"]: done for done in bar if done is not None}
+
+
+def _speed(n_records: int, seconds: float) -> dict[str, Any]:
+    return {"work_seconds": round(seconds, 3), "records_per_second": round(n_records / seconds, 1)}
+
+
+def _earlier_speed(out: Path) -> dict[str, Any]:
+    """What the last run measured, for a run that finds nothing to do."""
+    earlier = read_json(out / "result.json") if (out / "result.json").exists() else {}
+    return {name: earlier.get(name) for name in ("work_seconds", "records_per_second")}
+
+
+def _on_ray_data(
+    manifest: pd.DataFrame, keys: Any, parts: Sequence[Part], recipe: Recipe, out: Path
+) -> Iterator[dict[str, Any]]:
+    """The done file of every shard, as they come. One Arrow block is one shard's records, and one task."""
+    import ray.data
+
+    from peace.progress import progress
+
+    blocks = [_block(manifest, keys, part) for part in parts]
+    worker: Any = make_shard
+    shards = ray.data.from_arrow(blocks).map_batches(
+        worker, batch_size=None, batch_format="pyarrow", fn_kwargs={"recipe": recipe, "out": out}
+    )
+    bar: tqdm[Any] = progress(None, "preprocess", total=sum(len(part.rows) for part in parts))
+    with bar:
+        for row in shards.iter_rows():
+            bar.update(row["records"])
+            yield read_json(out / "parts" / f"{row['name']}.json")
+
+
+def _block(manifest: pd.DataFrame, keys: Any, part: Part) -> pa.Table:
+    import pyarrow as pa
+
+    table = pa.Table.from_pandas(manifest.iloc[part.rows], preserve_index=False)
+    table = table.append_column("key", pa.array(keys[part.rows], pa.uint64()))
+    return table.append_column("part", pa.array([part.name] * len(part.rows), pa.string()))
+
+
+def make_shard(batch: Any, recipe: Recipe, out: Path) -> Any:
+    """Runs in a worker: make the shard whose records are this Arrow table; gives a table of one row about it."""
+    import pyarrow as pa
+
+    from peace.shards import build_part
+
+    rows = batch.to_pylist()
+    names = {(row["part"], row["split"]) for row in rows}
+    if len(names) != 1:
+        raise RuntimeError(f"Ray Data mixed the blocks of {len(names)} shards")
+    name, split = names.pop()
+    build_part(name, split, rows, [row["key"] for row in rows], recipe, out)
+    return pa.table({"name": [name], "records": [len(rows)]})
+
+
+def _finish(
+    out: Path, manifest: pd.DataFrame, done: Sequence[dict[str, Any]], recipe: Recipe, label_set: Any
+) -> dict[str, Any]:
+    """Account for every record, write rejects.parquet and _manifest.json; gives the counts of result.json."""
+    from peace.shards import FORMAT, SPLITS
+    from peace.shards.statistics import LeadSums, fit_statistics
+
+    done = sorted(done, key=lambda item: (SPLITS.index(item["split"]), item["name"]))
+    rejects = sorted((reject for item in done for reject in item["rejects"]), key=lambda reject: reject["record_id"])
+    kept = sum(item["kept"] for item in done)
+    if kept + len(rejects) != len(manifest):
+        raise RuntimeError(f"{len(manifest)} records in, {kept} kept, {len(rejects)} rejected: some are lost")
+    _write_rejects(out / "rejects.parquet", rejects)
+    written = [item for item in done if item["kept"]]
+    sums: dict[str, LeadSums] = {}
+    for item in written:
+        if item["split"] == "train":
+            for cohort, values in item["sums"].items():
+                sums.setdefault(cohort, LeadSums()).merge(values)
+    train = [out / "shards" / "train" / f"{item['name']}.parquet" for item in written if item["split"] == "train"]
+    splits = {split: sum(item["kept"] for item in done if item["split"] == split) for split in SPLITS}
+    shards = [
+        {"path": f"{item['split']}/{item['name']}.parquet", "rows": item["kept"], "sha256": item["sha256"]}
+        for item in written
+    ]
+    write_json(
+        out / "shards" / "_manifest.json",
+        {
+            "format": FORMAT,
+            "labels": list(label_set.labels),
+            "label_set": label_set.name,
+            "label_set_digest": label_set.digest,
+            "recipe": recipe.as_json(),
+            "splits": splits,
+            "shards": shards,
+            "statistics": fit_statistics(sums, train),
+            "patients_checked": True,
+        },
+    )
+    return {
+        "kept": kept,
+        "rejected": _count(reject["reason"] for reject in rejects),
+        "splits": splits,
+        "labels": {name: sum(item["labels"].get(name, 0) for item in done) for name in label_set.labels},
+        "shards": len(shards),
+    }
+
+
+def _count(names: Iterator[str]) -> dict[str, int]:
+    from collections import Counter
+
+    return dict(Counter(names).most_common())
+
+
+def _write_rejects(path: Path, rejects: Sequence[dict[str, str]]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kind = pa.schema([(name, pa.string()) for name in REJECT_COLUMNS])
+    with replacing(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(list(rejects), schema=kind), temporary)
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """What is printed: kept by split, rejected by reason, labels."""
+    rejected = sum(result["rejected"].values())
+    rate = result["records_per_second"]
+    title = f"preprocess: {result['kept']} kept, {rejected} rejected, {result['shards']} shards"
+    if rate is not None:
+        title += f", {rate:.0f} records/s"
+    rows = [(f"kept in {split}", str(count)) for split, count in result["splits"].items()]
+    rows += [(f"rejected: {reason}", str(count)) for reason, count in result["rejected"].items()]
+    labels = [(name, str(count)) for name, count in result["labels"].items()]
+    return [Table(title, ("records", "number"), rows), Table("labels among the kept", ("label", "records"), labels)]
+
+
+VERB = Verb(
+    name="preprocess",
+    summary="condition the records of a manifest into Parquet shards",
+    add_arguments=add_arguments,
+    work=work,
+    tables=tables,
+    sections=("labels", "signal", "leads", "quality", "preprocess"),
+    identity=identity,
+    final=False,
+)
+
+if __name__ == "__main__":
+    sys.exit(main(VERB))

@@ -1,0 +1,165 @@
+"""One shard, from manifest rows to a Parquet file and a done file: all that a worker does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from peace.config import LeadsConfig, QualityConfig, SignalConfig
+from peace.errors import DataError
+from peace.files import digest, file_digest, read_json, replacing, write_json
+from peace.shards.schema import FORMAT, ROW_GROUP, schema, writer_options
+from peace.shards.statistics import LeadSums, peak_to_peak_mv
+from peace.signal import QUALITY, Conditioned, Unreadable, condition_file, n_samples_of
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides what a record becomes in a shard."""
+
+    signal: SignalConfig
+    leads: LeadsConfig
+    quality: QualityConfig
+
+    def as_json(self) -> dict[str, Any]:
+        """The three sections as plain values."""
+        return {name: getattr(self, name).model_dump(mode="json") for name in ("signal", "leads", "quality")}
+
+    @property
+    def digest(self) -> str:
+        """Digest of the sections and of the shard format."""
+        return digest({"format": FORMAT, **self.as_json()})
+
+
+@dataclass
+class _Tally:
+    """What became of the records of one shard."""
+
+    sums: dict[str, LeadSums] = field(default_factory=dict)
+    labels: dict[str, int] = field(default_factory=dict)
+    rejects: list[dict[str, str]] = field(default_factory=list)
+    kept: int = 0
+
+
+def build_part(
+    name: str, split: str, rows: Sequence[Mapping[str, Any]], keys: Sequence[int], recipe: Recipe, out: Path
+) -> dict[str, Any]:
+    """Condition the records of one shard and write it, or find that it is written already; gives its done file.
+
+    Leaves out/shards/SPLIT/NAME.parquet (none where every record is a reject), then out/parts/NAME.json.
+    Raises DataError where the disk is full. A bad record is a reject, never an error.
+    """
+    done_file = out / "parts" / f"{name}.json"
+    shard = out / "shards" / split / f"{name}.parquet"
+    done = finished_part(name, split, out)
+    if done is not None:
+        return done
+    tally = _Tally()
+    _write_shard(shard, _conditioned(rows, recipe, tally), n_samples_of(recipe.signal))
+    if tally.kept + len(tally.rejects) != len(rows):
+        raise DataError(f"{name}: {len(rows)} records in, {tally.kept} kept, {len(tally.rejects)} rejected")
+    done = {
+        "name": name,
+        "split": split,
+        "recipe": recipe.digest,
+        "kept": tally.kept,
+        "sha256": file_digest(shard) if tally.kept else None,
+        "rejects": tally.rejects,
+        "labels": tally.labels,
+        "sums": {cohort: sums.as_json() for cohort, sums in tally.sums.items()},
+        "keys": [int(key) for key in keys],
+    }
+    write_json(done_file, done)
+    return done
+
+
+def finished_part(name: str, split: str, out: Path) -> dict[str, Any] | None:
+    """The done file of a shard that is on disk as it was written; None where it is absent or damaged."""
+    done_file = out / "parts" / f"{name}.json"
+    if not done_file.exists():
+        return None
+    done: dict[str, Any] = read_json(done_file)
+    shard = out / "shards" / split / f"{name}.parquet"
+    if not done["kept"]:
+        return done
+    return done if shard.is_file() and file_digest(shard) == done["sha256"] else None
+
+
+def _conditioned(
+    rows: Sequence[Mapping[str, Any]], recipe: Recipe, tally: _Tally
+) -> Iterator[tuple[Mapping[str, Any], Conditioned]]:
+    for row in rows:
+        try:
+            record = condition_file(Path(row["path"]), row["cohort"], recipe.signal, recipe.leads, recipe.quality)
+        except Unreadable as refusal:
+            tally.rejects.append(_reject(row, refusal.reason, refusal.detail))
+            continue
+        except Exception as error:
+            tally.rejects.append(_reject(row, "unexpected_error", f"{type(error).__name__}: {error}"[:300]))
+            continue
+        tally.kept += 1
+        tally.sums.setdefault(row["cohort"], LeadSums()).add(record)
+        for label in row["labels"]:
+            tally.labels[label] = tally.labels.get(label, 0) + 1
+        yield row, record
+
+
+def _reject(row: Mapping[str, Any], reason: str, detail: str) -> dict[str, str]:
+    named = {name: row[name] for name in ("record_id", "patient_id", "cohort", "path", "split")}
+    return {**named, "reason": reason, "detail": detail}
+
+
+def _write_shard(path: Path, records: Iterator[tuple[Mapping[str, Any], Conditioned]], length: int) -> None:
+    """Write records as they come, a row group at a time; no file where none comes."""
+    import pyarrow.parquet as pq
+
+    first = _take(records, ROW_GROUP)
+    if not first:
+        path.unlink(missing_ok=True)
+        return
+    with (
+        replacing(path) as temporary,
+        pq.ParquetWriter(temporary, schema(length), **writer_options()) as writer,
+    ):
+        group = first
+        while group:
+            writer.write_table(_table(group, length), row_group_size=ROW_GROUP)
+            group = _take(records, ROW_GROUP)
+
+
+def _take(
+    records: Iterator[tuple[Mapping[str, Any], Conditioned]], limit: int
+) -> list[tuple[Mapping[str, Any], Conditioned]]:
+    taken = []
+    for record in records:
+        taken.append(record)
+        if len(taken) == limit:
+            break
+    return taken
+
+
+def _table(group: Sequence[tuple[Mapping[str, Any], Conditioned]], length: int) -> Any:
+    import pyarrow as pa
+
+    kind = schema(length)
+    tensors = {
+        "signal": np.stack([record.signal for _, record in group]),
+        "lead_mask": np.stack([record.lead_mask for _, record in group]),
+        "peak_to_peak_mv": np.stack([peak_to_peak_mv(record) for _, record in group]),
+    }
+    columns = []
+    for item in kind:
+        if item.name in tensors:
+            column = pa.FixedShapeTensorArray.from_numpy_ndarray(tensors[item.name])
+        elif item.name == "n_samples":
+            column = pa.array([record.n_samples for _, record in group], item.type)
+        elif item.name in QUALITY:
+            column = pa.array([record.quality[item.name] for _, record in group], item.type)
+        else:
+            column = pa.array([row[item.name] for row, _ in group], item.type)
+        columns.append(column)
+    return pa.Table.from_arrays(columns, schema=kind)

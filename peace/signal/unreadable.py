@@ -1,0 +1,40 @@
+"""The reasons for which a recording is left out, each with its meaning."""
+
+from __future__ import annotations
+
+from peace.errors import PeaceError
+
+# In the order in which they are looked for: a record that has several faults is counted under the first.
+REASONS: dict[str, str] = {
+    "missing_header": "the .hea file is not there, or is not a plain file",
+    "bad_header": "the header departs from the WFDB grammar, or contradicts itself",
+    "outside_root": "the header names a signal file outside the record's own folder",
+    "zero_length": "the record holds no samples",
+    "too_large": "the header announces more samples than any recording of ours has",
+    "unknown_units": "a lead is in units other than V, mV, uV or nV",
+    "unsupported_format": "the samples are in a format that neither our reader nor wfdb knows",
+    "missing_signal": "the signal file is not there, or is not a plain file",
+    "truncated_signal": "the signal file is shorter than the header says",
+    "unreadable_signal": "the signal file cannot be decoded",
+    "unknown_lead": "a lead has a name that is none of the twelve",
+    "duplicate_lead": "a lead occurs twice",
+    "missing_lead": "a required lead is absent",
+    "rate_too_low": "the sampling rate is under quality.min_rate",
+    "too_short": "the record is shorter than quality.min_seconds",
+    "nan_samples": "a lead misses more samples than quality.nan_share",
+    "flat_lead": "more leads than quality.flat_leads carry no signal",
+    "saturated": "a lead touches the rail for more than quality.rail_share of its samples",
+    "unexpected_error": "a fault of ours: please report it with the record",
+}
+
+
+class Unreadable(PeaceError):
+    """A recording that is left out. `reason` is a key of REASONS, `detail` says what was found where."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason

@@ -163,7 +163,7 @@ def _series(epochs: Sequence[Mapping[str, Any]], wanted: Any) -> dict[str, tuple
 
 
 def _words(key: str) -> str:
-    return key.removeprefix("train_").removesuffix("_loss").removeprefix("loss_").replace("_", " ")
+    return "total" if key == "loss" else key.removeprefix("loss_").replace("_", " ")
 
 
 def _interval_words(metrics: Mapping[str, Any]) -> str:

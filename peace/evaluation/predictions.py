@@ -97,7 +97,9 @@ def from_frame(frame: pd.DataFrame, source: str) -> Predictions:
     if "test" not in set(split):
         raise DataError(f"{source} has no test split, only {', '.join(sorted(map(str, set(split))))}")
     by_patient = "patient_id" in frame and not bool(first["patient_id"].isna().any())
-    group = pd.factorize(first["patient_id"])[0] if by_patient else np.arange(len(record_ids))
+    # numbered by name, so that a resample is of the same patients however the rows are ordered
+    unit = first["patient_id" if by_patient else "record_id"].astype(str).to_numpy(object)
+    group = np.unique(unit, return_inverse=True)[1]
     if "age_days" in frame:
         age_days = pd.to_numeric(first["age_days"], errors="coerce").to_numpy(np.float64, na_value=np.nan)
     else:

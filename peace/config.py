@@ -7,12 +7,13 @@ values over the defaults, a `--config` file over the preset, and dotted override
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError, field_validator
 
 from peace.errors import ConfigError, nearest
 
@@ -30,14 +31,24 @@ class LabelsConfig(Section):
 
     set: str = Field("peace12", description="name of an embedded label set, or a path to a YAML file")
     modified_codes: bool = Field(False, description="count AHA codes that carry a modifier, such as L145+Modifier362")
+    code_columns: Literal["aha", "either"] = Field("aha", description="ZZU: the AHA column decides, or AHA or CHN")
 
 
 class SplitConfig(Section):
     """Patient-level split (paper: 8:1:1, seed 42)."""
 
-    ratios: tuple[float, float, float] = Field((8, 1, 1), description="train : val : test")
-    seed: int = 42
+    ratios: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = Field(
+        (8, 1, 1), description="train : val : test"
+    )
+    seed: int = Field(42, ge=0)
     official_folds: bool = Field(False, description="PTB-XL only: strat_fold 1-8 / 9 / 10 instead of our own split")
+
+    @field_validator("ratios")
+    @classmethod
+    def _something_to_train_on(cls, ratios: tuple[float, float, float]) -> tuple[float, float, float]:
+        if not 0 < ratios[0] < math.inf or not math.isfinite(sum(ratios)):
+            raise ValueError("the training part must be above 0")
+        return ratios
 
 
 class LeadsConfig(Section):

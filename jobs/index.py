@@ -1,0 +1,145 @@
+"""`peace index`: a cohort's raw tree into manifest.parquet, one row a record, excluded ones too.
+
+peace index --cohort ptbxl --root DATA/ptb-xl-1.0.3 --out runs/ptbxl/index
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobs.harness import Job, Table, Verb, main
+from peace.errors import ConfigError
+from peace.files import file_digest, replacing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from peace.cohorts import CohortIndex
+    from peace.labels import LabelSet
+
+COHORT_NAMES = ("mimic", "zzu", "ptbxl")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cohort", required=True, choices=COHORT_NAMES)
+    parser.add_argument("--root", required=True, type=Path, metavar="DIR", help="the cohort's tree as it was published")
+    parser.add_argument(
+        "--keep-splits", type=Path, metavar="FILE", help="an earlier manifest: its patients stay in their splits"
+    )
+
+
+def work(job: Job) -> dict[str, Any]:
+    """Read the tree, split the kept records by patient, and write manifest.parquet and label_audit.csv."""
+    from peace.cohorts import read_cohort
+    from peace.cohorts.manifest import manifest_table, write_manifest
+    from peace.labels import load_label_set
+    from peace.splits import check_patients
+
+    if job.config.split.official_folds and job.args.cohort != "ptbxl":
+        raise ConfigError(f"split.official_folds: only ptbxl has official folds, not {job.args.cohort}")
+    labels = load_label_set(job.config.labels.set)
+    index = read_cohort(job.args.cohort, job.args.root, labels, job.config)
+    split = _split(job, index)
+    table = manifest_table(index, labels.labels, split)
+    check_patients(table.select(["patient_id", "split"]).to_pandas())
+    manifest = job.out / "manifest.parquet"
+    write_manifest(manifest, table)
+    with replacing(job.out / "label_audit.csv") as temporary:
+        index.audit.to_csv(temporary, index=False)
+    result = _result(job, index, labels, split)
+    job.run.dataset(f"{index.cohort}-manifest", file_digest(manifest), str(manifest))
+    job.run.metrics({name: result[name] for name in ("indexed", "kept", "patients")})
+    job.run.metrics({f"excluded/{reason}": count for reason, count in result["excluded"].items()})
+    job.run.metrics({f"records/{label}": count for label, count in result["labels"].items()})
+    job.run.artifact(job.out / "label_audit.csv")
+    return result
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """Records in and out, and the kept records of each label by split."""
+    rows = [["indexed", f"{result['indexed']:,}"]]
+    rows += [[f"excluded: {reason}", f"{count:,}"] for reason, count in result["excluded"].items()]
+    rows += [["kept", f"{result['kept']:,}"], ["patients", f"{result['patients']:,}"]]
+    if result["published"] is not None:
+        rows.append(["kept by the paper (arXiv 2605.00647)", f"{result['published']:,}"])
+    rows += [[name.replace("_", " "), f"{count:,}"] for name, count in result["notes"].items() if count]
+    splits = list(result["splits"])
+    by_label = [
+        [label, f"{count:,}", *(f"{result['labels_by_split'][label][name]:,}" for name in splits)]
+        for label, count in result["labels"].items()
+    ]
+    by_label.append(["all records", f"{result['kept']:,}", *(f"{result['splits'][name]:,}" for name in splits)])
+    return [
+        Table(f"{result['cohort']} indexed", ("records", "n"), rows),
+        Table("kept records by label and split", ("label", "n", *splits), by_label),
+    ]
+
+
+def _split(job: Job, index: CohortIndex) -> pd.Series:
+    """(records,) split, null where excluded."""
+    import pandas as pd
+
+    from peace.cohorts.manifest import read_manifest
+    from peace.splits import split_patients
+
+    kept = index.kept
+    column = pd.Series(None, index=index.frame.index, dtype="str")
+    if job.config.split.official_folds and index.official_split is not None:
+        return index.official_split.where(kept)
+    settled: dict[str, str] = {}
+    if job.args.keep_splits is not None:
+        earlier = read_manifest(job.args.keep_splits).select(["patient_id", "split"]).to_pandas().dropna()
+        settled = dict(zip(earlier["patient_id"], earlier["split"], strict=True))
+    column[kept] = split_patients(index.frame.loc[kept, "patient_id"], index.targets[kept], job.config.split, settled)
+    return column
+
+
+def _result(job: Job, index: CohortIndex, labels: LabelSet, split: pd.Series) -> dict[str, Any]:
+    from peace.cohorts import COHORTS
+    from peace.splits import SPLITS
+
+    kept = index.kept
+    reasons = index.frame["excluded"].dropna().value_counts()
+    cohort = COHORTS[index.cohort]
+    comparable = labels.name == "peace12" and len(index.frame) >= 0.99 * cohort.whole
+    by_split = {name: index.targets[(split == name).to_numpy(dtype=bool)].sum(axis=0) for name in SPLITS}
+    return {
+        "cohort": index.cohort,
+        "root": str(Path(job.args.root).absolute()),
+        "indexed": len(index.frame),
+        "kept": int(kept.sum()),
+        "excluded": {str(reason): int(count) for reason, count in reasons.items()},
+        "patients": int(index.frame.loc[kept, "patient_id"].nunique()),
+        "labels": dict(zip(labels.labels, (int(n) for n in index.targets[kept].sum(axis=0)), strict=True)),
+        "splits": {name: int((split == name).sum()) for name in SPLITS},
+        "labels_by_split": {
+            label: {name: int(by_split[name][position]) for name in SPLITS}
+            for position, label in enumerate(labels.labels)
+        },
+        "label_set": labels.name,
+        "label_set_digest": labels.digest,
+        "published": cohort.published if comparable else None,
+        "notes": index.notes,
+    }
+
+
+VERB = Verb(
+    name="index",
+    summary="Read a cohort's tree into manifest.parquet: ids, labels, patient-level split, and what was left out.",
+    add_arguments=add_arguments,
+    work=work,
+    tables=tables,
+    sections=("labels", "split", "leads"),
+    identity=lambda args: {
+        "cohort": args.cohort,
+        "root": str(Path(args.root).absolute()),
+        "keep_splits": str(args.keep_splits),
+    },
+    final=False,  # the tree may have changed: always read it again
+)
+
+if __name__ == "__main__":
+    sys.exit(main(VERB))

@@ -1,0 +1,80 @@
+"""The cohorts in their original on-disk formats: one reader each, from a raw tree to the rows of a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from peace.cohorts import mimic, ptbxl, zzu
+from peace.cohorts.manifest import CohortIndex
+from peace.config import Config
+from peace.errors import DataError, nearest
+from peace.labels import LabelSet
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """What a tree must hold, and the function that reads it."""
+
+    title: str
+    tables: tuple[str, ...]
+    signals: tuple[str, ...]  # any one of these folders
+    read: Callable[[Path, LabelSet, Config], CohortIndex]
+    whole: int  # records of the published tree
+    published: int  # records that arXiv 2605.00647 keeps of it, with its twelve labels
+
+
+COHORTS = {
+    "mimic": Cohort(
+        "MIMIC-IV-ECG 1.0", ("record_list.csv", "machine_measurements.csv"), ("files",), mimic.read, 800_035, 483_051
+    ),
+    "zzu": Cohort("ZZU-pECG", ("AttributesDictionary.csv",), ("Child_ecg", "P00"), zzu.read, 14_190, 7_593),
+    "ptbxl": Cohort(
+        "PTB-XL 1.0.3", ("ptbxl_database.csv", "scp_statements.csv"), ("records500",), ptbxl.read, 21_799, 16_363
+    ),
+}
+
+
+def read_cohort(cohort: str, root: Path, labels: LabelSet, config: Config) -> CohortIndex:
+    """Read a cohort's tree. Raises DataError where it is missing, empty, incomplete or another cohort's."""
+    if cohort not in COHORTS:
+        raise DataError(f"unknown cohort '{cohort}'{nearest(cohort, COHORTS)} (known: {', '.join(COHORTS)})")
+    root = root.absolute()
+    _check_tree(cohort, root)
+    return COHORTS[cohort].read(root, labels, config)
+
+
+def _check_tree(cohort: str, root: Path) -> None:
+    known = COHORTS[cohort]
+    holds = f"a {known.title} tree holds {', '.join(known.tables)} and {known.signals[0]}/"
+    if not root.exists():
+        raise DataError(f"{root} does not exist: {holds}")
+    if not root.is_dir():
+        raise DataError(f"{root} is not a directory: {holds}")
+    try:
+        names = {found.name for found in root.iterdir()}
+    except OSError as error:
+        raise DataError(f"cannot read {root}: {error.strerror}") from None
+    if not names:
+        raise DataError(f"{root} is empty: {holds}")
+    missing = [name for name in known.tables if name not in names]
+    if missing:
+        raise DataError(f"{root} has no {missing[0]}: {holds}{_hint(cohort, root, names)}")
+    if not names.intersection(known.signals):
+        raise DataError(f"{root} has no {known.signals[0]}/ folder, where the recordings are: {holds}")
+
+
+def _hint(cohort: str, root: Path, names: set[str]) -> str:
+    for other, kind in COHORTS.items():
+        if other != cohort and kind.tables[0] in names:
+            return f"; this looks like {kind.title}, which is --cohort {other}"
+    for name in sorted(names):
+        if (root / name / COHORTS[cohort].tables[0]).exists():
+            return f"; did you mean {root / name}?"
+    if (root.parent / COHORTS[cohort].tables[0]).exists():
+        return f"; did you mean {root.parent}?"
+    return ""
+
+
+__all__ = ["COHORTS", "Cohort", "CohortIndex", "read_cohort"]

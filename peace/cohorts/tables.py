@@ -1,0 +1,170 @@
+"""The CSV tables of the cohorts: every line is read or counted, whatever its quotes, encoding or length."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from peace.errors import DataError, nearest
+from peace.progress import progress
+
+ENCODINGS = ("utf-8-sig", "gb18030")
+BLOCK = 20_000  # rows turned into columns at a time: Python objects of so many rows live at once
+LONGEST_RECORD = 50  # lines that a quoted field may run over
+CHUNK = 1 << 22
+BAR_FROM_BYTES = 20_000_000
+
+
+@dataclass(frozen=True)
+class CsvTable:
+    """Named columns of a CSV file as stripped strings, one row a record that could be parsed.
+
+    `frame` has a str column per name and `line`, its line in the file; `malformed` lists (line, what is wrong).
+    """
+
+    path: Path
+    frame: pd.DataFrame
+    malformed: list[tuple[int, str]]
+
+
+def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> CsvTable:
+    """Read the named columns of a CSV file; an optional column that is absent reads as empty.
+
+    UTF-8 with or without a byte order mark, UTF-16 with one, else GB 18030 (a Chinese spreadsheet's), else Latin-1.
+    A record with a wrong number of fields is listed as malformed. Raises DataError where the file is missing, empty,
+    without rows, or lacks a column (named, with the nearest there is).
+    """
+    size = path.stat().st_size if path.exists() else 0
+    bar = progress(None, f"read {path.name}", unit="row") if size >= BAR_FROM_BYTES else None
+    encoding = _encoding(path)
+    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding, errors="replace", newline="") as stream:
+        records = _records(stream)
+        header = [name.strip() for name in next(records, (0, []))[1]]
+        positions = _positions(path, header, columns, optional)
+        blocks: list[pa.Table] = []
+        malformed: list[tuple[int, str]] = []
+        read = 0
+        while block := list(islice(records, BLOCK)):
+            blocks.append(_columns(block, positions, len(header), malformed))
+            read += len(block)
+            if bar is not None:
+                bar.total = max(read, int(read * size / max(1, raw.tell())))
+                bar.update(len(block))
+    if bar is not None:
+        bar.close()
+    if not read:
+        raise DataError(f"{path} has a header but no rows")
+    return CsvTable(path, pa.concat_tables(blocks).to_pandas(), malformed)
+
+
+def _encoding(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(CHUNK)
+            if not start.strip():
+                raise DataError(f"{path} is empty")
+            if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                return "utf-16"
+            for encoding in ENCODINGS:
+                stream.seek(0)
+                if _decodes(iter(lambda: stream.read(CHUNK), b""), encoding):
+                    return encoding
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist") from None
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from None
+    return "latin-1"
+
+
+def _decodes(chunks: Iterable[bytes], encoding: str) -> bool:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        for chunk in chunks:
+            decoder.decode(chunk)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _records(stream: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """(line number, fields) of each record. A quote that nothing closes spoils its own line only."""
+    lines = enumerate(stream, start=1)
+    ahead: deque[tuple[int, str]] = deque()
+    width = 0
+    while entry := ahead.popleft() if ahead else next(lines, None):
+        number, text = entry
+        text = text.rstrip("\r\n")
+        if not text.strip():
+            continue
+        if '"' not in text:
+            fields = text.split(",")
+        else:
+            fields = _quoted(text, width, ahead, lines)
+        width = width or len(fields)
+        yield number, fields
+
+
+def _quoted(text: str, width: int, ahead: deque[tuple[int, str]], lines: Iterator[tuple[int, str]]) -> list[str]:
+    """Fields of a record with quotes, taking the lines that a quoted field runs over out of `ahead`."""
+    if text.count('"') % 2 == 0:
+        return next(csv.reader([text]))
+    joined = text
+    for taken in range(1, LONGEST_RECORD):
+        if len(ahead) < taken:
+            following = next(lines, None)
+            if following is None:
+                break
+            ahead.append(following)
+        joined += "\n" + ahead[taken - 1][1].rstrip("\r\n")
+        if joined.count('"') % 2 == 0:
+            try:
+                fields = next(csv.reader([joined]))
+            except csv.Error:
+                break
+            if width and len(fields) != width:
+                break
+            for _ in range(taken):
+                ahead.popleft()
+            return fields
+    return text.split(",")
+
+
+def _positions(path: Path, header: list[str], columns: Sequence[str], optional: Sequence[str]) -> dict[str, int | None]:
+    for name in columns:
+        if name not in header:
+            raise DataError(
+                f"{path} has no column '{name}'{nearest(name, header)} (its columns: {', '.join(header[:30])})"
+            )
+    for name in (*columns, *optional):
+        if header.count(name) > 1:
+            raise DataError(f"{path} has the column '{name}' twice")
+    return {name: header.index(name) if name in header else None for name in (*columns, *optional)}
+
+
+def _columns(
+    block: list[tuple[int, list[str]]],
+    positions: dict[str, int | None],
+    width: int,
+    malformed: list[tuple[int, str]],
+) -> pa.Table:
+    whole = [(number, fields) for number, fields in block if len(fields) == width]
+    malformed += [
+        (number, f"{len(fields)} fields where the header has {width}")
+        for number, fields in block
+        if len(fields) != width
+    ]
+    arrays: dict[str, pa.Array] = {"line": pa.array([number for number, _ in whole], pa.int64())}
+    for name, position in positions.items():
+        values = [""] * len(whole) if position is None else [fields[position].strip() for _, fields in whole]
+        arrays[name] = pa.array(values, pa.string())
+    return pa.table(arrays)

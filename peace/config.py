@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError, field_validator, model_validator
 
 from peace.errors import ConfigError, nearest
 
@@ -107,8 +107,16 @@ class EncoderConfig(Section):
     widths: tuple[int, ...] = (64, 128, 128, 192)
     expansion: int = Field(4, gt=0, description="output channels of a bottleneck = width x expansion; 1 = basic block")
     stem: tuple[int, ...] = (32, 32, 64)
-    kernel: int = 5
+    kernel: int = Field(5, gt=0, description="samples, odd")
     norm: Literal["batch", "group"] = Field("batch", description="group needs no statistics over the batch")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> EncoderConfig:
+        if len(self.blocks) != len(self.widths) or not self.blocks or not self.stem:
+            raise ValueError("blocks and widths need one number a stage, and the stem at least one")
+        if min(*self.blocks, *self.widths, *self.stem) < 1 or self.kernel % 2 == 0:
+            raise ValueError("blocks, widths and stem must be positive, the kernel odd")
+        return self
 
 
 class TextConfig(Section):
@@ -142,6 +150,12 @@ class ModelConfig(Section):
     encoder: EncoderConfig = EncoderConfig()
     text: TextConfig = TextConfig()
     query: QueryConfig = QueryConfig()
+
+    @model_validator(mode="after")
+    def _divisible(self) -> ModelConfig:
+        if self.width < 1 or self.query.heads < 1 or self.width % self.query.heads:
+            raise ValueError(f"width {self.width} must be a multiple of query.heads {self.query.heads}")
+        return self
 
 
 class GateConfig(Section):

@@ -7,6 +7,7 @@ The loop never asks which method it trains: a baseline or an ablation is a task 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,8 +61,8 @@ class TextSide(nn.Module):
     def memory(self, axes_bad: Tensor) -> tuple[Tensor, Tensor]:
         """Axis tokens marked by their axis, and which of them (B, A) this pass must not see."""
         assert self.axis_kind is not None
-        hidden = torch.rand(axes_bad.shape[:2], device=axes_bad.device) < self.axis_dropout
-        return axes_bad + self.axis_kind, hidden & self.training
+        chance = self.axis_dropout if self.training else 0.0
+        return axes_bad + self.axis_kind, torch.rand(axes_bad.shape[:2], device=axes_bad.device) < chance
 
 
 class PeaceTask(nn.Module):
@@ -91,13 +92,16 @@ class PeaceTask(nn.Module):
         `logits` (B, K) are those of the ECG-only pass, detached; the pass with axis tokens gives none.
         """
         tokens = self.classifier.tokens(ecg_mv_bct, lead_mask_bc)
-        logits = self.classifier.query(tokens)
+        query = self.classifier.query
+        memory = query.remember(tokens)
+        logits = query.answer(memory)
         total = classification = classification_loss(logits, target_bk)
         knowledge = contrastive = classification.new_zeros(())
         if self.text_side is not None:
             axes = self.text_side.composer(target_bk)
             if self.objective.knowledge_weight > 0:
-                informed = self.classifier.query(tokens, *self.text_side.memory(axes))
+                marked, hidden = self.text_side.memory(axes)
+                informed = query.answer(memory, query.remember(marked), hidden)
                 knowledge = classification_loss(informed, target_bk)
                 total = total + self.objective.knowledge_weight * knowledge
             if self.objective.contrastive_weight > 0:
@@ -116,19 +120,18 @@ class PeaceTask(nn.Module):
 
         Each has `params`, `lr`, `weight_decay` and a `name`; frozen parameters are in none.
         """
-        groups = {
-            (text, decay): {"params": [], "lr": text_lr if text else lr, "weight_decay": weight_decay if decay else 0.0}
-            for text in (False, True)
-            for decay in (True, False)
-        }
+        parts: dict[tuple[bool, bool], list[nn.Parameter]] = defaultdict(list)
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
-                groups[name.startswith(_TEXT_ENCODER), parameter.ndim > 1]["params"].append(parameter)
-        names = {False: "model", True: "text"}
+                parts[name.startswith(_TEXT_ENCODER), parameter.ndim > 1].append(parameter)
         return [
-            {**group, "name": names[text] + ("" if decay else "_undecayed")}
-            for (text, decay), group in groups.items()
-            if group["params"]
+            {
+                "params": parts[text, decayed],
+                "lr": text_lr if text else lr,
+                "weight_decay": weight_decay if decayed else 0.0,
+                "name": ("text" if text else "model") + ("" if decayed else "_undecayed"),
+            }
+            for text, decayed in sorted(parts)
         ]
 
     def training_state(self) -> dict[str, Tensor]:
@@ -136,14 +139,16 @@ class PeaceTask(nn.Module):
         return {name: parameter.detach().clone().contiguous() for name, parameter in self._learned()}
 
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from `training_state()`; nothing to do without a text side.
+        """Go on from `training_state()`, be it of a task with more objectives; nothing to do without a text side.
 
-        Raises DataError where the tensors are those of another text encoder, width or objective.
+        Raises DataError where tensors are missing, or are those of another text encoder or width.
         """
         learned = dict(self._learned())
         if not learned:
             return
-        wrong = sorted(set(learned) ^ set(state))
+        # what belongs to an objective that is now left out may go; layers of the text encoder may not go unnoticed
+        left = [name for name in state if name not in learned and name.startswith("composer.encoder.")]
+        wrong = sorted([*left, *(name for name in learned if name not in state)])
         wrong += [name for name in learned if name in state and learned[name].shape != state[name].shape]
         if wrong:
             raise DataError(f"the text side of the checkpoint is of another configuration: '{wrong[0]}' does not fit")

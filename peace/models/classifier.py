@@ -54,6 +54,6 @@ class EcgClassifier(nn.Module):
 
     def attention(self, ecg_mv_bct: Tensor, lead_mask_bc: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, K), and where each label looks: weights (B, depth, heads, K, N) over the N tokens of the ECG."""
-        logits, maps = self.query.attend(self.tokens(ecg_mv_bct, lead_mask_bc), maps=True)
-        assert maps is not None
-        return logits, maps
+        maps: list[Tensor] = []
+        logits = self.query.answer(self.query.remember(self.tokens(ecg_mv_bct, lead_mask_bc)), maps=maps)
+        return logits, torch.stack(maps, dim=1)

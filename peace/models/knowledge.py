@@ -25,8 +25,9 @@ class KnowledgeComposer(nn.Module):
         super().__init__()
         self.shape = (len(descriptors.texts), len(descriptors.texts[0]))
         self.composition = composition
+        self.names = descriptors.names
         texts = [text for label in descriptors.texts for text in label]
-        self.encoder = TextEncoder(config, [*texts, *descriptors.names])
+        self.encoder = TextEncoder(config, texts, vocabulary=self.names)
         hidden = self.encoder.width
         self.project = nn.Sequential(nn.Linear(hidden, width), nn.GELU(), nn.Linear(width, width), nn.LayerNorm(width))
         if composition == "attention":
@@ -35,12 +36,11 @@ class KnowledgeComposer(nn.Module):
     def name_embeddings(self) -> Tensor:
         """What the text encoder makes of the label names: (K, hidden), without gradient."""
         with torch.no_grad():
-            return self.encoder()[-self.shape[0] :]
+            return self.encoder.encode(self.names)
 
     def forward(self, target_bk: Tensor) -> Tensor:
         """Axis tokens (B, A, width) of records with multi-hot labels (B, K); zero for a record without labels."""
-        labels, axes = self.shape
-        texts_kad = self.project(self.encoder()[: labels * axes]).unflatten(0, (labels, axes))
+        texts_kad = self.project(self.encoder()).unflatten(0, self.shape)
         weights_bka = self._weights(texts_kad, target_bk.to(texts_kad.dtype))
         return torch.einsum("bka,kad->bad", weights_bka, texts_kad)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from peace.config import QueryConfig
+from peace.models.attention import Attention, KeysValues
 
 
 class LabelQueryNetwork(nn.Module):
@@ -13,6 +16,9 @@ class LabelQueryNetwork(nn.Module):
 
     A query is a fixed part (a buffer: random at first, set from the label's name where there is a text encoder) plus a
     learnable offset. Both are in the state, so that inference needs no text encoder.
+
+    `remember` and `answer` are apart so that the two passes of a training step share what they can: the tokens' keys
+    and values in every layer.
     """
 
     queries: Tensor
@@ -33,39 +39,43 @@ class LabelQueryNetwork(nn.Module):
         """Take (K, D) text embeddings of the label names as the fixed part; see `fit_queries`."""
         self.queries.copy_(fit_queries(embeddings_kd, self.queries.shape[1]))
 
-    def forward(
-        self, tokens_bnd: Tensor, axes_bad: Tensor | None = None, hidden_axes_ba: Tensor | None = None
-    ) -> Tensor:
-        """Logits (B, K) from ECG tokens (B, N, D).
+    def forward(self, tokens_bnd: Tensor) -> Tensor:
+        """Logits (B, K) from tokens (B, N, D)."""
+        return self.answer(self.remember(tokens_bnd))
 
-        axes_bad: axis tokens (B, A, D), in the knowledge pass of the training only. hidden_axes_ba: true where an axis
-        token must not be seen.
-        """
-        logits, _ = self.attend(tokens_bnd, axes_bad, hidden_axes_ba)
-        return logits
+    def remember(self, tokens_bnd: Tensor) -> list[KeysValues]:
+        """Keys and values of tokens (B, N, D), one pair a layer."""
+        memory = self.memory_norm(tokens_bnd)
+        return [layer.cross_attention.remember(memory) for layer in self._layers()]
 
-    def attend(
+    def answer(
         self,
-        tokens_bnd: Tensor,
-        axes_bad: Tensor | None = None,
+        ecg: list[KeysValues],
+        axes: list[KeysValues] | None = None,
         hidden_axes_ba: Tensor | None = None,
-        maps: bool = False,
-    ) -> tuple[Tensor, Tensor | None]:
-        """As forward, and where `maps` is true the cross-attention weights (B, depth, heads, K, N)."""
-        memory, hidden = tokens_bnd, None
-        if axes_bad is not None:
-            memory = torch.cat([tokens_bnd, axes_bad], dim=1)
+        maps: list[Tensor] | None = None,
+    ) -> Tensor:
+        """Logits (B, K) from what `remember` made of the ECG tokens.
+
+        axes: the same of axis tokens (B, A, D), in the knowledge pass of the training only. hidden_axes_ba: true where
+        an axis token must not be seen. maps: a list that takes the weights (B, heads, K, N) of each layer.
+        """
+        hidden = None
+        if axes is not None:
+            seen, ecg = ecg[0].tokens, [own.join(other) for own, other in zip(ecg, axes, strict=True)]
             if hidden_axes_ba is not None:
-                seen = hidden_axes_ba.new_zeros(tokens_bnd.shape[:2])
-                hidden = torch.cat([seen, hidden_axes_ba], dim=1)
-        memory = self.memory_norm(memory)
-        x = (self.queries + self.offset).expand(len(tokens_bnd), -1, -1)
-        weights = []
-        for layer in self.layers:
-            x, weight = layer(x, memory, hidden, maps)
-            weights.append(weight)
-        logits = self.head(self.final_norm(x)).squeeze(-1)
-        return logits, torch.stack(weights, dim=1) if maps else None
+                tokens = hidden_axes_ba.new_zeros(len(hidden_axes_ba), seen)
+                hidden = torch.cat([tokens, hidden_axes_ba], dim=1)
+        # one row for the whole batch until the first look at the ECG tells the records apart
+        x = (self.queries + self.offset)[None]
+        for layer, memory in zip(self._layers(), ecg, strict=True):
+            x, weights = layer(x, memory, hidden)
+            if maps is not None:
+                maps.append(weights)
+        return self.head(self.final_norm(x)).squeeze(-1)
+
+    def _layers(self) -> list[QueryLayer]:
+        return cast(list[QueryLayer], list(self.layers))
 
 
 class QueryLayer(nn.Module):
@@ -74,8 +84,8 @@ class QueryLayer(nn.Module):
     def __init__(self, config: QueryConfig, width: int) -> None:
         super().__init__()
         self.self_norm, self.cross_norm, self.feed_norm = (nn.LayerNorm(width) for _ in range(3))
-        self.self_attention = nn.MultiheadAttention(width, config.heads, config.dropout, batch_first=True)
-        self.cross_attention = nn.MultiheadAttention(width, config.heads, config.dropout, batch_first=True)
+        self.self_attention = Attention(width, config.heads, config.dropout)
+        self.cross_attention = Attention(width, config.heads, config.dropout)
         self.feed = nn.Sequential(
             nn.Linear(width, config.feedforward),
             nn.GELU(),
@@ -84,15 +94,11 @@ class QueryLayer(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(
-        self, x: Tensor, memory: Tensor, hidden: Tensor | None, maps: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        """(B, K, D) queries and (B, N, D) memory to (B, K, D), and the weights (B, heads, K, N) where asked for."""
+    def forward(self, x: Tensor, memory: KeysValues, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(B or 1, K, D) queries to (B, K, D), and the weights (B, heads, K, N) with which they looked."""
         own = self.self_norm(x)
-        x = x + self.dropout(self.self_attention(own, own, own, need_weights=False)[0])
-        found, weights = self.cross_attention(
-            self.cross_norm(x), memory, memory, hidden, need_weights=maps, average_attn_weights=False
-        )
+        x = x + self.dropout(self.self_attention(own, self.self_attention.remember(own))[0])
+        found, weights = self.cross_attention(self.cross_norm(x), memory, hidden)
         x = x + self.dropout(found)
         return x + self.dropout(self.feed(self.feed_norm(x))), weights
 

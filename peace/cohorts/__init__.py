@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ class Cohort:
 
     title: str
     tables: tuple[str, ...]
-    signals: tuple[str, ...]  # any one of these folders
+    signals: str  # the folder with the recordings
     read: Callable[[Path, LabelSet, Config], CohortIndex]
     whole: int  # records of the published tree
     published: int  # records that arXiv 2605.00647 keeps of it, with its twelve labels
@@ -27,11 +28,11 @@ class Cohort:
 
 COHORTS = {
     "mimic": Cohort(
-        "MIMIC-IV-ECG 1.0", ("record_list.csv", "machine_measurements.csv"), ("files",), mimic.read, 800_035, 483_051
+        "MIMIC-IV-ECG 1.0", ("record_list.csv", "machine_measurements.csv"), "files", mimic.read, 800_035, 483_051
     ),
-    "zzu": Cohort("ZZU-pECG", ("AttributesDictionary.csv",), ("Child_ecg", "P00"), zzu.read, 14_190, 7_593),
+    "zzu": Cohort("ZZU-pECG", ("AttributesDictionary.csv",), zzu.SIGNALS, zzu.read, 14_190, 7_593),
     "ptbxl": Cohort(
-        "PTB-XL 1.0.3", ("ptbxl_database.csv", "scp_statements.csv"), ("records500",), ptbxl.read, 21_799, 16_363
+        "PTB-XL 1.0.3", ("ptbxl_database.csv", "scp_statements.csv"), "records500", ptbxl.read, 21_799, 16_363
     ),
 }
 
@@ -47,7 +48,7 @@ def read_cohort(cohort: str, root: Path, labels: LabelSet, config: Config) -> Co
 
 def _check_tree(cohort: str, root: Path) -> None:
     known = COHORTS[cohort]
-    holds = f"a {known.title} tree holds {', '.join(known.tables)} and {known.signals[0]}/"
+    holds = f"a {known.title} tree holds {', '.join(known.tables)} and {known.signals}/"
     if not root.exists():
         raise DataError(f"{root} does not exist: {holds}")
     if not root.is_dir():
@@ -61,8 +62,9 @@ def _check_tree(cohort: str, root: Path) -> None:
     missing = [name for name in known.tables if name not in names]
     if missing:
         raise DataError(f"{root} has no {missing[0]}: {holds}{_hint(cohort, root, names)}")
-    if not names.intersection(known.signals):
-        raise DataError(f"{root} has no {known.signals[0]}/ folder, where the recordings are: {holds}")
+    flat_zzu = cohort == "zzu" and any(re.fullmatch(r"P\d\d", name) for name in names)  # unpacked without Child_ecg/
+    if known.signals not in names and not flat_zzu:
+        raise DataError(f"{root} has no {known.signals}/ folder, where the recordings are: {holds}")
 
 
 def _hint(cohort: str, root: Path, names: set[str]) -> str:

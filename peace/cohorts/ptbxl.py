@@ -69,7 +69,10 @@ def read(root: Path, labels: LabelSet, config: Config) -> CohortIndex:
             "excluded": excluded.column(),
         }
     )
-    notes = {"sex_unknown": int(records["sex"].isna().sum())}
+    notes = {
+        "sex_unknown": int(records["sex"].isna().sum()),
+        "unknown_codes": int((audit["decided"] == "unknown code").sum()),
+    }
     return with_malformed(CohortIndex("ptbxl", root, records, targets, audit, notes, official), table.malformed)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -44,7 +45,7 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
     without rows, or lacks a column (named, with the nearest there is).
     """
     size = path.stat().st_size if path.exists() else 0
-    bar = progress(None, f"read {path.name}", unit="row") if size >= BAR_FROM_BYTES else None
+    bar: Any = progress(None, f"read {path.name}", unit="row") if size >= BAR_FROM_BYTES else None
     encoding = _encoding(path)
     with path.open("rb") as raw, io.TextIOWrapper(raw, encoding, errors="replace", newline="") as stream:
         records = _records(stream)

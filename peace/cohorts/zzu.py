@@ -73,9 +73,13 @@ def read(root: Path, labels: LabelSet, config: Config) -> CohortIndex:
             "excluded": excluded.column(),
         }
     )
-    notes = {"sex_unknown": int(records["sex"].isna().sum())}
+    audit = audit_frame([*rows, *chn_rows])
+    notes = {
+        "sex_unknown": int(records["sex"].isna().sum()),
+        "unknown_codes": int((audit["decided"] == "unknown code").sum()),
+    }
     base = root / SIGNALS if (root / SIGNALS).is_dir() else root
-    index = CohortIndex("zzu", base, records, targets, audit_frame([*rows, *chn_rows]), notes)
+    index = CohortIndex("zzu", base, records, targets, audit, notes)
     return with_malformed(index, table.malformed)
 
 
@@ -116,8 +120,7 @@ def _label(
     ).reshape(len(entries), len(labels.labels))
     rows = []
     for entry, count in met.items():
-        reading, base = readings[entry], entry.replace(" ", "").split("+")[0]
-        meaning = descriptions.get(entry.replace(" ", ""), descriptions.get(base, ""))
+        reading, meaning = readings[entry], _meaning(entry, descriptions)
         decided = reading.decided
         if descriptions and not meaning and decided == "code outside the label set":
             decided = "unknown code"
@@ -125,6 +128,17 @@ def _label(
             decided = f"column not read; would be: {decided}" if reading.labels else "column not read"
         rows.append((vocabulary, entry, meaning, count, reading.labels if counts else (), decided))
     return targets, rows
+
+
+def _meaning(entry: str, descriptions: dict[str, str]) -> str:
+    """The code book's words for an entry, such as 'ST deviation + Depression'."""
+    compact = entry.replace(" ", "")
+    if compact in descriptions:
+        return descriptions[compact]
+    base, _, modifier = compact.partition("+")
+    if base not in descriptions:
+        return ""
+    return f"{descriptions[base]} + {descriptions.get(modifier, modifier)}"
 
 
 def _descriptions(root: Path, column: int) -> dict[str, str]:

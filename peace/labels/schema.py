@@ -93,11 +93,13 @@ class LabelFile(Section):
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML in which a key that stands twice is an error rather than the last one winning."""
+    """YAML in which a key that stands twice, or is no text, is an error: NO and ON read as false and true."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for position, key in enumerate(keys):
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(None, None, f"put the key {key} in quotes", node.start_mark)
             if key in keys[:position]:
                 raise yaml.constructor.ConstructorError(None, None, f"'{key}' stands twice", node.start_mark)
         return super().construct_mapping(node, deep)

@@ -16,7 +16,7 @@ from typing import Any
 
 from jobs.harness import Job, Table, Verb, main
 
-SECTIONS = ("seed", "labels", "model", "objective", "adapt")
+SECTIONS = ("seed", "objective", "adapt")
 PROTOCOLS = ("zero-shot", "few-shot", "full")
 
 
@@ -81,8 +81,8 @@ def _carry_over(job: Job, start: Path, shards: Path) -> dict[str, Any]:
 def _tune(job: Job, start: Path, shards: Path) -> dict[str, Any]:
     from jobs.finish import finish_training
     from jobs.training import train_on_ray
-    from peace.config import build_config, merge
     from peace.checkpoint import read_meta
+    from peace.config import build_config, merge
     from peace.learning.train import TrainingPlan
 
     base, _ = read_meta(start)
@@ -100,9 +100,9 @@ def _shots(job: Job, shards: Path) -> tuple[str, ...]:
     from peace.learning.shots import sample_shots
     from peace.shards import ShardSet
 
-    rows = ShardSet.open(shards).targets("train")
-    index = sample_shots(rows.target, rows.record_id, job.config.adapt.shots, job.config.seed)
-    return tuple(sorted(rows.record_id[index].tolist()))
+    record_id, target = ShardSet.open(shards).labelled("train")
+    index = sample_shots(target, record_id, job.config.adapt.shots, job.config.seed)
+    return tuple(sorted(record_id[index].tolist()))
 
 
 def _training_records(shards: Path) -> int:

@@ -10,13 +10,10 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Any
 
 from jobs.harness import Job
 from peace.progress import progress
-
-if TYPE_CHECKING:
-    from ray.actor import ActorHandle
 
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -43,7 +40,7 @@ class Board:
 
 
 @contextmanager
-def watching(job: Job, board: ActorHandle, epochs: int) -> Iterator[None]:
+def watching(job: Job, board: Any, epochs: int) -> Iterator[None]:
     """Show the board as a bar while the block runs; pass each finished epoch on, once."""
     ended = threading.Event()
     thread = threading.Thread(target=_watch, args=(job, board, epochs, ended), daemon=True)
@@ -55,7 +52,7 @@ def watching(job: Job, board: ActorHandle, epochs: int) -> Iterator[None]:
         thread.join(timeout=30)
 
 
-def _watch(job: Job, board: ActorHandle, epochs: int, ended: threading.Event) -> None:
+def _watch(job: Job, board: Any, epochs: int, ended: threading.Event) -> None:
     import ray
 
     noted = _epochs_noted(job)

@@ -9,8 +9,6 @@ from typing import Any
 from jobs.harness import Job, Table
 from jobs.scoring import predict_splits
 
-CHECKPOINT_FILES = ("model.safetensors", "checkpoint.json", "config.yaml")
-
 
 def finish_training(job: Job, best: Path, shards: Path) -> dict[str, Any]:
     """Put the best epoch's checkpoint into the run directory and predict with it; gives the values of result.json."""
@@ -32,12 +30,10 @@ def finish_training(job: Job, best: Path, shards: Path) -> dict[str, Any]:
 
 def keep_checkpoint(source: Path, target: Path) -> None:
     """Copy a checkpoint's inference files and its text side, without the optimiser's state."""
-    from peace.checkpoint import copy_checkpoint
+    from peace.checkpoint import INFERENCE_FILES, TEXT_FILE, copy_checkpoint
 
-    files = CHECKPOINT_FILES
-    if (source / "training" / "text.safetensors").exists():
-        files = (*files, "training/text.safetensors")
-    copy_checkpoint(source, target, files)
+    text = (TEXT_FILE,) if (source / TEXT_FILE).exists() else ()
+    copy_checkpoint(source, target, (*INFERENCE_FILES, *text))
 
 
 def note_inputs(job: Job, shards: Path) -> None:

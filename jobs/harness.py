@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -61,6 +62,7 @@ class Verb:
     the configuration makes two calls the same run (inputs, with digests). A finished run is returned as it is where
     `final` is true; otherwise the verb runs again and finds for itself what is left to do.
     `sections` are the parts of the configuration that this verb reads: a change elsewhere leaves its runs valid.
+    A verb that answers a question rather than makes something has `keeps_run` false: without --out it leaves nothing.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Verb:
     default_out: Callable[[argparse.Namespace], Path | None] = field(default=lambda args: None)
     final: bool = True
     tracked: bool = True
+    keeps_run: bool = True
 
 
 def main(verb: Verb, argv: Sequence[str] | None = None) -> int:
@@ -138,6 +141,10 @@ def execute(verb: Verb, args: argparse.Namespace, overrides: Sequence[str] = ())
     """Run a verb in this process and give what result.json holds. Raises PeaceError for a user's mistake."""
     config = load_config(args.preset, args.config, [*overrides, *verb.overrides(args)])
     out = args.out or verb.default_out(args)
+    if out is None and not verb.keeps_run:
+        with tempfile.TemporaryDirectory(prefix="peace-") as place:
+            args.out = Path(place)
+            return execute(verb, args, overrides)
     if out is None:
         raise ConfigError("--out DIR is missing: the directory that this run may write")
     out = Path(out).absolute()
@@ -152,7 +159,7 @@ def execute(verb: Verb, args: argparse.Namespace, overrides: Sequence[str] = ())
         stack.enter_context(_only_writer(out))
         finished = _earlier_result(out, verb, identity, read, args.fresh)
         if finished is not None:
-            print(f"{out} is finished already: nothing to do (--fresh starts over)")
+            print(f"{out} is finished already: nothing to do (--fresh starts over)", file=sys.stderr)
             return finished
         write_json(out / "run.json", {"verb": verb.name, "identity": identity, "config": read})
         write_text(out / "config.yaml", dump_config(config))
@@ -185,11 +192,12 @@ def show(tables: Sequence[Table]) -> None:
 
     console = Console(width=None if sys.stdout.isatty() else 120)
     for table in tables:
-        rich = RichTable(title=table.title, title_justify="left", title_style="bold")
+        rich = RichTable()
         for position, name in enumerate(table.header):
             rich.add_column(name, justify="left" if position == 0 else "right", overflow="fold")
         for row in table.rows:
             rich.add_row(*row)
+        console.print(f"\n[bold]{table.title}[/bold]" if table.title else "")
         console.print(rich)
 
 
@@ -207,7 +215,7 @@ def _earlier_result(out: Path, verb: Verb, identity: str, read: dict[str, Any], 
         place = _set_aside(out, earlier["identity"])
         changed = _changed_keys(earlier["config"], read)
         why = "--fresh" if fresh else f"changed: {', '.join(changed) or 'the inputs'}"
-        print(f"the earlier run in {out} was set aside in {place} ({why})")
+        print(f"the earlier run in {out} was set aside in {place} ({why})", file=sys.stderr)
         return None
     if verb.final and (out / "result.json").exists():
         return dict(read_json(out / "result.json"))

@@ -38,7 +38,7 @@ class StreamSource:
     def __init__(self, shard: Any, shards: str, batch_size: int, seed: int, world: int) -> None:
         found = ShardSet.open(Path(shards))
         self.shard = shard
-        self.labels = list(found.labels)
+        self.targets = found.targets
         self.batch_size = max(1, batch_size // world)
         self.steps = max(1, found.splits["train"] // (self.batch_size * world))
         self.seed = seed
@@ -50,5 +50,4 @@ class StreamSource:
         return shuffled_batches(blocks, self.batch_size, self.steps, BUFFER_BATCHES * self.batch_size, rng)
 
     def _batch(self, rows: dict[str, np.ndarray]) -> Batch:
-        target = np.array([[label in found for label in self.labels] for found in rows["labels"]], dtype=np.uint8)
-        return Batch(rows["record_id"], np.asarray(rows["signal"]), np.asarray(rows["lead_mask"]), target)
+        return Batch(rows["record_id"], rows["signal"], rows["lead_mask"], self.targets(rows["labels"].tolist()))

@@ -12,7 +12,7 @@ from typing import Any
 
 from jobs.harness import Job, Table, Verb, main
 
-SECTIONS = ("seed", "labels", "model", "objective", "pretrain")
+SECTIONS = ("seed", "model", "objective", "pretrain")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -40,7 +40,7 @@ def predict_splits(checkpoint: Path, shards_place: Path, out: Path, settings: Ra
     if "val" in scores:
         thresholds = fit_thresholds(scores["val"].probability, scores["val"].target, shards.labels)
         update_meta(checkpoint, thresholds=thresholds)
-    return {"predicted": {split: len(found.record_id) for split, found in scores.items()}}
+    return {"predicted": {split: len(scores[split].record_id) for split in SPLITS if split in scores}}
 
 
 def score_on_ray(checkpoint: Path, shards_place: Path, splits: Sequence[str], settings: RayConfig) -> dict[str, Scores]:

@@ -31,9 +31,10 @@ def train_on_ray(job: Job, plan: TrainingPlan) -> Path:
 
     settings = job.config.ray
     share, threads = worker_share(settings, ray.cluster_resources())
-    board = ray.remote(num_cpus=0)(Board).remote()
+    board: Any = ray.remote(num_cpus=0)(Board).remote()
+    work: Any = _work  # Ray's annotation knows of no return value, its Result does
     trainer = TorchTrainer(
-        _work,
+        work,
         train_loop_config={"plan": asdict(plan), "board": board, "threads": threads},
         scaling_config=ScalingConfig(
             num_workers=settings.workers, use_gpu=settings.gpu, resources_per_worker={"CPU": share} | _gpu(settings)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 INFERENCE_FILES = ("model.safetensors", "checkpoint.json", "config.yaml")
+TEXT_FILE = "training/text.safetensors"
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def save_checkpoint(
         write_json(staging / "checkpoint.json", asdict(replace(meta, code_version=code_version())))
         if training is not None:
             (staging / "training").mkdir()
-            _save_tensors(training, staging / "training" / "text.safetensors")
+            _save_tensors(training, staging / TEXT_FILE)
         if progress is not None:
             (staging / "training").mkdir(exist_ok=True)
             torch.save(progress, staging / "training" / "progress.pt")
@@ -120,8 +121,8 @@ def load_classifier(place: Path) -> tuple[EcgClassifier, CheckpointMeta]:
 
 def load_training(place: Path) -> tuple[dict[str, torch.Tensor] | None, dict[str, Any] | None]:
     """Tensors of the text side and the state of the training, each None where the checkpoint has none."""
-    folder = find_checkpoint(place) / "training"
-    text, progress = folder / "text.safetensors", folder / "progress.pt"
+    folder = find_checkpoint(place)
+    text, progress = folder / TEXT_FILE, folder / "training" / "progress.pt"
     tensors = load_tensors(text) if text.exists() else None
     state = torch.load(progress, map_location="cpu", weights_only=True) if progress.exists() else None
     return tensors, state
@@ -144,6 +145,7 @@ def copy_checkpoint(source: Path, target: Path, files: tuple[str, ...] | None = 
         else:
             staging.mkdir(parents=True)
             for name in files:
+                (staging / name).parent.mkdir(exist_ok=True)
                 shutil.copy2(source / name, staging / name)
     except OSError as error:
         shutil.rmtree(staging, ignore_errors=True)

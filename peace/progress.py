@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any
 
 from tqdm import tqdm
 
-Item = TypeVar("Item")
 
-
-def progress(items: Iterable[Item] | None, label: str, total: int | None = None, unit: str = "record") -> tqdm[Item]:
+def progress(items: Iterable[Any] | None, label: str, total: int | None = None, unit: str = "record") -> tqdm[Any]:
     """Bar over `items`, or a bar moved by hand with `.update(n)` where `items` is None.
 
-    A terminal sees it move; a log file gets a line every ten seconds at the most.
+    A terminal sees it move; a log file gets a line every ten seconds at the most; what takes under a second shows none.
     """
     interval = 0.2 if sys.stderr.isatty() else 10.0
-    return tqdm(items, desc=label, total=total, unit=f" {unit}s", mininterval=interval, file=sys.stderr, leave=True)
+    return tqdm(items, desc=label, total=total, unit=f" {unit}s", mininterval=interval, delay=1.0, file=sys.stderr)

@@ -49,7 +49,7 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(groups)
         self.peaks = [group["lr"] for group in self.optimiser.param_groups]
         parallel = ranks.world > 1
-        self.module = DistributedDataParallel(self.task, find_unused_parameters=True) if parallel else self.task
+        self.module = DistributedDataParallel(self.task) if parallel else self.task
 
     def run_epoch(self, number: int, on_step: Callable[[int, int], None]) -> dict[str, float]:
         """Train one epoch (from 0) and give its mean losses, gate, rates; `on_step(steps done, steps in all)`.

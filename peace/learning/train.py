@@ -107,7 +107,7 @@ def build_task(plan: TrainingPlan, config: Config, shards: ShardSet) -> tuple[Pe
         task.freeze_stages(config.adapt.frozen_stages)
     meta = CheckpointMeta(
         labels=list(shards.labels),
-        label_set=config.labels.set,
+        label_set=shards.label_set,
         label_set_digest=shards.label_set_digest,
         recipe=shards.recipe,
         statistics=shards.statistics,

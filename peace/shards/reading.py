@@ -64,6 +64,11 @@ class ShardSet:
         return tuple(self.manifest["labels"])
 
     @property
+    def label_set(self) -> str:
+        """Name of the label set the records were labelled with."""
+        return str(self.manifest["label_set"])
+
+    @property
     def label_set_digest(self) -> str:
         """Digest of the label set the records were labelled with."""
         return str(self.manifest["label_set_digest"])
@@ -118,6 +123,19 @@ class ShardSet:
             raise DataError(f"{len(absent)} records are not in split {split} of {self.place}, first {absent[0]}")
         order = np.array([place[name] for name in record_ids], np.intp)
         return Records(**{name: getattr(records, name)[order] for name in Records.__dataclass_fields__})
+
+    def read(self, files: Sequence[Path]) -> Records:
+        """Read shard files, in the order given. Raises DataError."""
+        return self._assemble([_rows(file, None) for file in files])
+
+    def labelled(self, split: str) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.uint8]]:
+        """Record ids (N,) and targets (N, K) of a split, without reading a signal."""
+        import pyarrow.parquet as pq
+
+        tables = [pq.read_table(file, columns=["record_id", "labels"], partitioning=None) for file in self.files(split)]
+        names = [name for table in tables for name in table["record_id"].to_pylist()]
+        labels = [found for table in tables for found in table["labels"].to_pylist()]
+        return np.array(names, np.str_), self.targets(labels)
 
     def targets(self, labels: Sequence[Sequence[str]]) -> npt.NDArray[np.uint8]:
         """(N, K) multi-hot rows for lists of label names, in the order of the label set. Raises DataError."""

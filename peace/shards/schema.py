@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from peace.signal import LEADS, QUALITY
+from peace.splits import SPLITS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+__all__ = ["FORMAT", "ROW_GROUP", "SPLITS", "schema", "tensor", "writer_options"]
+
 FORMAT = 1
-SPLITS = ("train", "val", "test")
 # 30 MB of signals at 500 Hz: what a worker holds at a time while it writes, and a reader while it reads.
 ROW_GROUP = 256
 

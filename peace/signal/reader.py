@@ -56,7 +56,10 @@ def read_header(record: Path) -> Header:
     size = _plain_size(place, "missing_header")
     if size > MAX_HEADER_BYTES:
         raise Unreadable("bad_header", f"{place} has {size} bytes")
-    content = place.read_bytes()
+    try:
+        content = place.read_bytes()
+    except OSError as error:
+        raise Unreadable("missing_header", f"{place}: {error.strerror}") from None
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
@@ -76,7 +79,11 @@ def _read_plain(folder: Path, header: Header, seconds: float | None) -> Recordin
     length = _checked_length(folder, header)
     frames = _frames_wanted(length, header.rate, seconds)
     n_leads = len(header.signals)
-    digital = read_digital(folder / first.file, first.format, first.offset, frames * n_leads).reshape(frames, n_leads)
+    try:
+        digital = read_digital(folder / first.file, first.format, first.offset, frames * n_leads)
+    except OSError as error:
+        raise Unreadable("unreadable_signal", f"{first.file}: {error.strerror or error}") from None
+    digital = digital.reshape(frames, n_leads)
     samples = digital.astype(np.float64)
     samples -= np.array([item.baseline for item in header.signals], np.float64)
     samples /= np.array([item.gain for item in header.signals])

@@ -1,0 +1,240 @@
+"""Our reader gives what wfdb gives, and refuses what it cannot vouch for, with the reason."""
+
+from __future__ import annotations
+
+import os
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import wfdb
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from wfdb_files import LEADS, heartbeats, write_digital, write_record
+
+from peace.signal import Unreadable, read_record
+from peace.signal.header import MAX_SAMPLES
+
+LIMITS = {16: 2**15, 61: 2**15, 160: 2**15, 80: 2**7, 212: 2**11, 24: 2**23, 32: 2**31}
+GAIN = st.one_of(
+    st.floats(0.5, 1e6).map(repr), st.integers(1, 10**6).map(str), st.just("0"), st.floats(-2e3, -0.5).map(repr)
+)
+BASELINE = st.one_of(st.just(""), st.integers(-(2**20), 2**20).map(lambda value: f"({value})"))
+UNITS = st.sampled_from(["", "/mV", "/uV", "/V"])
+SCALE = {"mV": 1.0, "uV": 1e-3, "V": 1e3}
+
+
+def refusal(record: Path) -> str:
+    with pytest.raises(Unreadable) as caught:
+        read_record(record)
+    return caught.value.reason
+
+
+def edit_header(record: Path, old: str, new: str, count: int = -1) -> None:
+    header = record.with_suffix(".hea")
+    text = header.read_text()
+    assert old in text
+    header.write_text(text.replace(old, new, count))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_equals_wfdb_on_generated_records(tmp_path: Path, data: st.DataObject) -> None:
+    form = data.draw(st.sampled_from(sorted(LIMITS)))
+    n_leads, n_samples = data.draw(st.integers(1, 13)), data.draw(st.integers(1, 40))
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    gains = [data.draw(GAIN) + data.draw(BASELINE) + data.draw(UNITS) for _ in range(n_leads)]
+    limit = LIMITS[form]
+    digital = np.random.default_rng(seed).integers(-limit, limit, (n_samples, n_leads))
+    digital[np.random.default_rng(seed + 1).random(digital.shape) < 0.1] = -limit  # missing samples
+    names = [f"lead {index}" for index in range(n_leads)]
+    rate = data.draw(st.sampled_from(["500", "250", "360.5", "1000/5", "128/64(3)"]))
+    offset = data.draw(st.sampled_from([0, 0, 1, 24]))
+    record = write_digital(tmp_path / "case", digital, names, rate, form, gains, offset)
+    if data.draw(st.booleans()):  # an adc zero stands in for an absent baseline
+        edit_header(record, " 16 0 0 0 0 ", f" 16 {data.draw(st.integers(-500, 500))} 0 0 0 ")
+
+    ours, theirs = read_record(record), wfdb.rdrecord(str(record))
+
+    assert list(ours.leads) == theirs.sig_name
+    assert ours.rate == theirs.fs
+    expected = theirs.p_signal * [SCALE[unit] for unit in theirs.units]
+    assert np.array_equal(np.isnan(ours.samples), np.isnan(expected))
+    np.testing.assert_allclose(ours.samples, expected, rtol=1e-14, atol=1e-9)
+
+
+def test_float_gain_and_baseline_of_each_lead(tmp_path: Path) -> None:
+    """ZZU-pECG writes gains such as 42444.15189873418(-13120)/mV."""
+    digital = np.array([[-13120, 0], [29324, 100], [-32768, -100]])
+    record = write_digital(tmp_path / "r", digital, ("I", "II"), gains=("42444.15189873418(-13120)/mV", "200/mV"))
+    samples = read_record(record).samples
+    np.testing.assert_allclose(samples[:2, 0], [0, 42444 / 42444.15189873418], atol=1e-12)
+    assert np.isnan(samples[2, 0])
+    np.testing.assert_allclose(samples[:, 1], [0, 0.5, -0.5])
+
+
+def test_reads_only_the_beginning_when_asked(tmp_path: Path) -> None:
+    record = write_record(tmp_path / "r", seconds=60)
+    recording = read_record(record, seconds=15)
+    assert recording.samples.shape == (7500, 12)
+    assert recording.length == 30000
+    np.testing.assert_array_equal(recording.samples, read_record(record).samples[:7500])
+
+
+def test_micro_sign_is_micro(tmp_path: Path) -> None:
+    """wfdb drops what is not ASCII, and reads µV as V: a factor of a million."""
+    digital = np.array([[1500]])
+    for sign in "µμ":
+        record = write_digital(tmp_path / "r", digital, ("I",), gains=(f"1/{sign}V",))
+        assert read_record(record).samples[0, 0] == pytest.approx(1.5)
+    record.with_suffix(".hea").write_bytes("r 1 500 1\nr.dat 16 1/µV 16 0 0 0 0 I\n".encode("latin-1"))
+    assert read_record(record).samples[0, 0] == pytest.approx(1.5)
+
+
+def test_several_files_go_through_wfdb(tmp_path: Path) -> None:
+    limb = write_record(tmp_path / "limb", leads=LEADS[:6])
+    chest = write_record(tmp_path / "chest", leads=LEADS[6:])
+    lines = [line for part in (limb, chest) for line in part.with_suffix(".hea").read_text().splitlines()[1:]]
+    (tmp_path / "both.hea").write_text("\n".join(["both 12 500 5000", *lines]))
+    recording = read_record(tmp_path / "both", seconds=4)
+    assert recording.leads == LEADS
+    expected = np.concatenate([read_record(limb).samples, read_record(chest).samples], axis=1)
+    np.testing.assert_allclose(recording.samples, expected[:2000], atol=1e-9)
+    chest.with_suffix(".dat").unlink()
+    assert refusal(tmp_path / "both") == "missing_signal"
+
+
+def test_segments_go_through_wfdb(tmp_path: Path) -> None:
+    first = write_record(tmp_path / "s_0001", seconds=2)
+    second = write_record(tmp_path / "s_0002", seconds=3, seed=1)
+    (tmp_path / "s.hea").write_text("s/2 12 500 2500\ns_0001 1000\ns_0002 1500\n")
+    recording = read_record(tmp_path / "s")
+    both = np.concatenate([read_record(first).samples, read_record(second).samples])
+    np.testing.assert_allclose(recording.samples, both, atol=1e-9)
+    second.with_suffix(".dat").write_bytes(b"\0" * 100)
+    assert refusal(tmp_path / "s") == "truncated_signal"
+
+
+def test_flac_goes_through_wfdb(tmp_path: Path) -> None:
+    millivolts = heartbeats(2000, 500, LEADS[:2])
+    wfdb.wrsamp(
+        "flac", 500, ["mV"] * 2, ["I", "II"], millivolts, fmt=["516"] * 2, write_dir=str(tmp_path), adc_gain=[1e3] * 2,
+        baseline=[0] * 2,
+    )  # fmt: skip
+    np.testing.assert_allclose(read_record(tmp_path / "flac").samples, millivolts, atol=6e-4)
+
+
+def test_missing_and_truncated_files(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "nothing") == "missing_header"
+    record = write_record(tmp_path / "r")
+    data = record.with_suffix(".dat")
+    content = data.read_bytes()
+    data.write_bytes(content[:-1])
+    assert refusal(record) == "truncated_signal"
+    data.write_bytes(content + b"more")  # bytes after the announced samples are nobody's loss
+    assert read_record(record).samples.shape == (5000, 12)
+    data.unlink()
+    assert refusal(record) == "missing_signal"
+    os.mkfifo(data)  # must not wait for a writer
+    assert refusal(record) == "missing_signal"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("r 12 500 5000", "", "bad_header"),
+        ("r 12 500 5000", "r 11 500 5000", "bad_header"),
+        ("r 12 500 5000", "r 12 0 5000", "bad_header"),
+        ("r 12 500 5000", "r 12 nan 5000", "bad_header"),
+        ("r 12 500 5000", "r 12 500 -5000", "bad_header"),
+        ("r 12 500 5000", "r 12 500 0", "zero_length"),
+        ("r 12 500 5000", "r 12 500 999999999999", "too_large"),
+        ("r 12 500 5000", "r 99999999999 500 5000", "bad_header"),
+        ("r 12 500 5000", "r 12 500 5001", "truncated_signal"),
+        ("1000.0(0)/mV", "NaN(0)/mV", "bad_header"),
+        ("1000.0(0)/mV", "1e-300(0)/mV", "bad_header"),
+        ("1000.0(0)/mV", "1000.0(0/mV", "bad_header"),
+        ("1000.0(0)/mV", "1000.0(0)/mmHg", "unknown_units"),
+        ("r.dat 16 ", "r.dat 999 ", "unsupported_format"),
+        ("r.dat 16 ", "r.dat x ", "bad_header"),
+        ("r.dat 16 ", "r.dat 16x99999999 ", "bad_header"),
+        ("r.dat 16 ", "r.dat 16:999999999999 ", "bad_header"),
+        ("r.dat 16 ", "r.dat 16+999999999999 ", "truncated_signal"),
+        ("r.dat 16 ", "../r.dat 16 ", "outside_root"),
+        ("r.dat 16 ", "/etc/passwd 16 ", "outside_root"),
+        ("r.dat 16 ", "..\\r.dat 16 ", "outside_root"),
+        ("r.dat 16 ", "gone.dat 16 ", "missing_signal"),
+        ("r 12 500 5000", "r/9999999 12 500 5000", "bad_header"),
+    ],
+)
+def test_reason_of_each_broken_header(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    record = write_record(tmp_path / "r")
+    edit_header(record, old, new)
+    tracemalloc.start()
+    assert refusal(record) == reason
+    assert tracemalloc.get_traced_memory()[1] < 20e6  # nothing is allocated on the word of a header
+    tracemalloc.stop()
+
+
+def test_odd_gain_in_one_lead_only_is_noticed(tmp_path: Path) -> None:
+    """wfdb would read the sixth lead with its default gain of 200, in silence."""
+    record = write_record(tmp_path / "r")
+    lines = record.with_suffix(".hea").read_text().splitlines()
+    lines[6] = lines[6].replace("1000.0(0)/mV", "gain=1000/mV")
+    record.with_suffix(".hea").write_text("\n".join(lines))
+    assert refusal(record) == "bad_header"
+
+
+def test_length_from_the_file_where_the_header_has_none(tmp_path: Path) -> None:
+    record = write_record(tmp_path / "r")
+    edit_header(record, "r 12 500 5000", "r 12 500")
+    assert read_record(record).samples.shape == (5000, 12)
+    record.with_suffix(".dat").write_bytes(b"")
+    assert refusal(record) == "zero_length"
+    with record.with_suffix(".dat").open("wb") as stream:
+        stream.truncate(MAX_SAMPLES * 2 + 24)  # sparse: takes no disk
+    assert refusal(record) == "too_large"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_damage_is_read_or_refused(tmp_path: Path, seed: int) -> None:
+    """Flipped, removed and doubled bytes: a recording or a reason, never another exception."""
+    generator = np.random.default_rng(seed)
+    record = write_record(tmp_path / "r", seconds=1)
+    header, data = record.with_suffix(".hea"), record.with_suffix(".dat")
+    whole_header, whole_data = header.read_bytes(), data.read_bytes()
+    outcomes = set()
+    for _ in range(150):
+        damaged = bytearray(whole_header)
+        for _ in range(generator.integers(1, 4)):
+            place = int(generator.integers(len(damaged)))
+            kind = generator.integers(3)
+            if kind == 0:
+                damaged[place] ^= 1 << int(generator.integers(8))
+            elif kind == 1:
+                del damaged[place : place + int(generator.integers(1, 20))]
+            else:
+                damaged[place:place] = bytes(damaged[place : place + 3]) + b"9"
+        header.write_bytes(bytes(damaged))
+        data.write_bytes(
+            whole_data[: generator.integers(1, len(whole_data))] if generator.random() < 0.1 else whole_data
+        )
+        try:
+            read_record(record)
+            outcomes.add("read")
+        except Unreadable as refused:
+            outcomes.add(refused.reason)
+    assert {"read", "bad_header"} <= outcomes
+
+
+@pytest.mark.real
+def test_real_recordings_equal_wfdb(real_data: Path) -> None:
+    headers = (
+        sorted(real_data.glob("zzu/Child_ecg/*/*/*.hea")) + sorted(real_data.glob("ptbxl/records500/*/*.hea"))[:20]
+    )
+    assert len(headers) >= 20
+    for header in headers:
+        ours, theirs = read_record(header), wfdb.rdrecord(str(header.with_suffix("")))
+        assert (list(ours.leads), ours.rate) == (theirs.sig_name, theirs.fs)
+        np.testing.assert_allclose(ours.samples, theirs.p_signal, atol=1e-9, rtol=0)

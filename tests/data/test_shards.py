@@ -1,0 +1,214 @@
+"""The contract of the shards: what is in them, how they are read, and how they refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from cohort_manifests import manifest_row, write_cohort
+from wfdb_files import write_record
+
+from peace.config import LeadsConfig, QualityConfig, SignalConfig
+from peace.errors import DataError
+from peace.files import write_json
+from peace.shards import FORMAT, Recipe, ShardSet, build_part
+from peace.shards.plan import plan_parts, row_keys, rows_per_part
+from peace.shards.statistics import LeadSums, fit_statistics, peak_to_peak_mv
+from peace.signal import LEADS, QUALITY, condition_file
+
+RECIPE = Recipe(SignalConfig(rate=100, lowpass_hz=45), LeadsConfig(require=9), QualityConfig())
+LABELS = ["NORM", "LVH", "STTC"]
+
+
+def build(out: Path, rows: list[dict[str, object]]) -> ShardSet:
+    """Shards of these rows without Ray: one part a split."""
+    shards = []
+    for split in ("train", "val", "test"):
+        mine = [row for row in rows if row["split"] == split]
+        done = build_part(f"part-{split}", split, mine, list(range(len(mine))), RECIPE, out)
+        if done["kept"]:
+            shards.append({"path": f"{split}/part-{split}.parquet", "rows": done["kept"], "sha256": done["sha256"]})
+    write_json(
+        out / "shards" / "_manifest.json",
+        {
+            "format": FORMAT, "labels": LABELS, "label_set": "three", "label_set_digest": "0" * 16,
+            "recipe": RECIPE.as_json(), "shards": shards, "statistics": {}, "patients_checked": True,
+            "splits": {name: sum(row["split"] == name for row in rows) for name in ("train", "val", "test")},
+        },
+    )  # fmt: skip
+    return ShardSet.open(out)
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
+    return write_cohort(tmp_path_factory.mktemp("cohort"), 20)
+
+
+@pytest.fixture(scope="module")
+def shards(cohort: list[dict[str, object]], tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
+    return build(tmp_path_factory.mktemp("out"), cohort)
+
+
+def test_shards_hold_what_inference_computes(shards: ShardSet, cohort: list[dict[str, object]]) -> None:
+    """One path from bytes to tensor: shard and single record are equal to the last bit."""
+    records = shards.load("train")
+    by_id = {row["record_id"]: row for row in cohort}
+    assert len(records) == 16
+    for index, name in enumerate(records.record_id):
+        row = by_id[name]
+        alone = condition_file(Path(str(row["path"])), "ptbxl", RECIPE.signal, RECIPE.leads, RECIPE.quality)
+        np.testing.assert_array_equal(records.signal[index], alone.signal)
+        np.testing.assert_array_equal(records.lead_mask[index], alone.lead_mask)
+        assert records.target[index].tolist() == [label in row["labels"] for label in LABELS]
+        assert records.patient_id[index] == row["patient_id"]
+        age = row["age_days"]
+        assert np.isnan(records.age_days[index]) if age is None else records.age_days[index] == age
+
+
+def test_plain_pyarrow_reads_a_shard(shards: ShardSet) -> None:
+    table = pq.read_table(shards.files("val")[0], columns=["record_id", "signal", "lead_mask", *QUALITY])
+    signal = table["signal"].combine_chunks().to_numpy_ndarray()
+    assert (signal.dtype, signal.shape) == (np.int16, (2, 12, 1000))
+    assert signal.any(axis=2).all()
+    assert table["lead_mask"].combine_chunks().to_numpy_ndarray().tolist() == [[1] * 12] * 2
+    assert table["peak_mv"].to_pylist()[0] > 0.3
+
+
+def test_a_single_column_costs_a_fraction_of_the_file(shards: ShardSet) -> None:
+    file = pq.ParquetFile(shards.files("train")[0])
+    columns = [file.metadata.row_group(0).column(index) for index in range(file.metadata.num_columns)]
+    size = {column.path_in_schema.split(".")[0]: column.total_compressed_size for column in columns}
+    assert size["signal"] > 0.8 * sum(size.values())
+    assert size["signal"] < 0.6 * 16 * 12 * 1000 * 2  # well under plain int16
+
+
+def test_named_records_come_in_the_order_asked_for(shards: ShardSet) -> None:
+    everything = shards.load("train")
+    wanted = [everything.record_id[index] for index in (7, 2, 11)]
+    some = shards.load("train", wanted)
+    assert some.record_id.tolist() == wanted
+    np.testing.assert_array_equal(some.signal, everything.signal[[7, 2, 11]])
+    with pytest.raises(DataError, match="r9999"):
+        shards.load("train", ["r9999"])
+
+
+def test_opening_by_either_folder_and_refusals(shards: ShardSet, tmp_path: Path) -> None:
+    assert ShardSet.open(shards.place).digest == ShardSet.open(shards.place.parent).digest
+    with pytest.raises(DataError, match="not there"):
+        ShardSet.open(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"no finished shards"):
+        ShardSet.open(tmp_path)
+    with pytest.raises(DataError, match="no split 'tain'; did you mean 'train'"):
+        shards.files("tain")
+    (tmp_path / "_manifest.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(DataError, match="another format"):
+        ShardSet.open(tmp_path)
+
+
+def test_missing_or_broken_shard_is_named(cohort: list[dict[str, object]], tmp_path: Path) -> None:
+    opened = build(tmp_path, cohort)
+    file = opened.files("test")[0]
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(DataError, match=file.name):
+        opened.load("test")
+    file.unlink()
+    with pytest.raises(DataError, match="1 shards are gone"):
+        opened.load("test")
+
+
+def test_label_outside_the_label_set_is_refused(cohort: list[dict[str, object]], tmp_path: Path) -> None:
+    opened = build(tmp_path, [{**row, "labels": ["WPW"]} for row in cohort])
+    with pytest.raises(DataError, match="WPW"):
+        opened.load("train")
+
+
+def test_empty_split_is_empty_and_no_error(cohort: list[dict[str, object]], tmp_path: Path) -> None:
+    opened = build(tmp_path, [row for row in cohort if row["split"] == "train"])
+    empty = opened.load("val")
+    assert empty.signal.shape == (0, 12, 1000)
+    assert empty.target.shape == (0, 3)
+
+
+def test_bad_records_are_rejects_and_the_rest_is_kept(tmp_path: Path) -> None:
+    rows = write_cohort(tmp_path / "raw", 10)
+    Path(str(rows[0]["path"]) + ".dat").unlink()
+    Path(str(rows[1]["path"]) + ".hea").write_text("nonsense")
+    rows[2]["path"] = "\0"
+    done = build_part("part-x", "train", rows, list(range(10)), RECIPE, tmp_path)
+    assert done["kept"] == 7
+    assert [(reject["record_id"], reject["reason"]) for reject in done["rejects"]] == [
+        ("r0000", "missing_signal"),
+        ("r0001", "bad_header"),
+        ("r0002", "missing_header"),
+    ]
+
+
+def test_a_fault_of_ours_is_a_reject_too(tmp_path: Path) -> None:
+    rows = [*write_cohort(tmp_path / "raw", 2), manifest_row(tmp_path / "x", 5, path=3.5)]
+    done = build_part("part-x", "train", rows, [0, 1, 2], RECIPE, tmp_path)
+    assert done["kept"] == 2
+    assert done["rejects"][0]["reason"] == "unexpected_error"
+    assert done["rejects"][0]["detail"].startswith("TypeError")
+
+
+def test_statistics_are_exact_and_leave_padding_and_absent_leads_out(tmp_path: Path) -> None:
+    nine = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V3", "V5")
+    rows = write_cohort(tmp_path / "raw", 3)
+    rows.append(manifest_row(write_record(tmp_path / "raw" / "nine", 3, 250, nine), 4))
+    done = build_part("part-x", "train", [{**row, "split": "train"} for row in rows], [0, 1, 2, 3], RECIPE, tmp_path)
+    records = [
+        condition_file(Path(str(row["path"])), "ptbxl", RECIPE.signal, RECIPE.leads, RECIPE.quality) for row in rows
+    ]
+    sums = LeadSums()
+    sums.merge(done["sums"]["ptbxl"])
+    fitted = fit_statistics({"ptbxl": sums}, [tmp_path / "shards" / "train" / "part-x.parquet"])["ptbxl"]
+    assert fitted["records"] == 4
+    for lead in range(12):
+        there = [record for record in records if record.lead_mask[lead]]
+        assert len(there) == (4 if LEADS[lead] in nine else 3)
+        values = np.concatenate([record.signal[lead, : record.n_samples] for record in there]) / 1000
+        assert fitted["mean_mv"][lead] == pytest.approx(values.mean(), abs=1e-12)
+        assert fitted["std_mv"][lead] == pytest.approx(values.std(), rel=1e-12)
+        heights = [peak_to_peak_mv(record)[lead] for record in there]
+        assert fitted["peak_to_peak_mv"][lead] == pytest.approx(np.median(heights))
+
+
+def test_plan_covers_each_record_once_and_is_the_same_again() -> None:
+    rows = [manifest_row(Path(f"/x/r{n}"), n, "train" if n % 5 else "test") for n in range(103)]
+    table = pd.DataFrame(rows)
+    keys = row_keys(table)
+    parts = plan_parts(table, keys, 10, "recipe", [])
+    assert sorted(np.concatenate([part.rows for part in parts]).tolist()) == list(range(103))
+    assert all((table["split"].iloc[part.rows] == part.split).all() for part in parts)
+    shuffled = table.sample(frac=1, random_state=1).reset_index(drop=True)
+    again = plan_parts(shuffled, row_keys(shuffled), 10, "recipe", [])
+    assert {part.name for part in again} == {part.name for part in parts}
+
+
+def test_finished_shards_stay_while_their_records_do() -> None:
+    table = pd.DataFrame([manifest_row(Path(f"/x/r{n}"), n) for n in range(50)])
+    keys = row_keys(table)
+    parts = plan_parts(table, keys, 10, "recipe", [])
+    finished = [
+        {"name": part.name, "split": part.split, "recipe": "recipe", "keys": [int(key) for key in keys[part.rows]]}
+        for part in parts
+    ]
+    more = pd.DataFrame([manifest_row(Path(f"/x/r{n}"), n) for n in range(55)])
+    grown = plan_parts(more, row_keys(more), 10, "recipe", finished)
+    assert [part.name for part in grown[:5]] == [part.name for part in parts]
+    assert set(grown[5].rows.tolist()) == set(range(50, 55))
+    table.at[3, "labels"] = ["LVH"]  # one changed record renews its shard alone
+    changed = plan_parts(table, row_keys(table), 10, "recipe", finished)
+    assert len({part.name for part in changed} & {part.name for part in parts}) == 4
+    assert sorted(np.concatenate([part.rows for part in changed]).tolist()) == list(range(50))
+    other = plan_parts(table, keys, 10, "another recipe", finished)
+    assert not {part.name for part in other} & {part.name for part in parts}
+
+
+@pytest.mark.parametrize(("records", "expected"), [(483_051, 1066), (500, 125), (3, 1)])
+def test_size_of_a_shard(records: int, expected: int) -> None:
+    assert rows_per_part(records, 5000, 128, 4) == expected

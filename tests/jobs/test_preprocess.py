@@ -1,0 +1,252 @@
+"""`peace preprocess` from a manifest to shards: every record accounted for, whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from cohort_manifests import manifest_row, write_cohort, write_manifest
+
+from jobs import preprocess
+from jobs.cluster_session import ray_session
+from jobs.harness import main
+from peace.config import LeadsConfig, QualityConfig, RayConfig, SignalConfig
+from peace.shards import ShardSet
+from peace.signal import condition_file
+
+SETTINGS = ["--preset", "debug", "tracking.enabled=false"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_ray() -> Iterator[None]:
+    with ray_session(RayConfig()):
+        yield
+
+
+def run(manifest: Path, out: Path, *settings: str) -> int:
+    return main(preprocess.VERB, ["--manifest", str(manifest), "--out", str(out), *SETTINGS, *settings])
+
+
+def result_of(out: Path) -> dict:
+    return json.loads((out / "result.json").read_text())
+
+
+def content(out: Path) -> list[tuple]:
+    """Everything that the shards hold, sorted by record: equal for equal output, whatever the shard files."""
+    rows = []
+    for file in sorted((out / "shards").glob("*/*.parquet")):
+        table = pq.read_table(file)
+        signals = table["signal"].combine_chunks().to_numpy_ndarray()
+        plain = table.drop_columns(["signal", "lead_mask", "peak_to_peak_mv", "einthoven_mv", "mains_mv"]).to_pylist()
+        rows += [(row["record_id"], repr(row), signals[index].tobytes()) for index, row in enumerate(plain)]
+    return sorted(rows)
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 records, seven of them bad in seven ways, and two that index left out."""
+    folder = tmp_path_factory.mktemp("raw")
+    rows = write_cohort(folder, 40)
+    (folder / "r0001.dat").unlink()
+    (folder / "r0002.dat").write_bytes(b"12345")
+    (folder / "r0003.hea").unlink()
+    (folder / "r0004.hea").write_text((folder / "r0004.hea").read_text().replace(" V6", " V9"))
+    (folder / "r0005.hea").write_text((folder / "r0005.hea").read_text().replace(" V6", " V5"))
+    (folder / "r0006.dat").write_bytes(bytes(len((folder / "r0006.dat").read_bytes())))
+    stored = np.fromfile(folder / "r0018.dat", "<i2").reshape(-1, 12)
+    stored[100, 7] = -32768
+    stored.tofile(folder / "r0018.dat")
+    rows += [manifest_row(folder / f"out{n}", 90 + n, None, excluded="no_label", labels=[]) for n in range(2)]
+    write_manifest(folder / "manifest.parquet", rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("done") / "run"
+    assert run(raw / "manifest.parquet", out) == 0
+    return out
+
+
+def test_kept_and_rejected_are_all_that_index_kept(done: Path) -> None:
+    result = result_of(done)
+    assert result["rejected"] == {
+        "missing_signal": 1, "truncated_signal": 1, "missing_header": 1, "unknown_lead": 1, "duplicate_lead": 1,
+        "flat_lead": 1, "nan_samples": 1,
+    }  # fmt: skip
+    assert result["kept"] == 33
+    assert result["kept"] == sum(result["splits"].values()) == len(content(done))
+    assert result["labels"]["NORM"] + result["labels"]["LVH"] == 33
+    assert result["records_per_second"] > 0
+    rejects = pd.read_parquet(done / "rejects.parquet")
+    assert dict(zip(rejects["record_id"], rejects["reason"], strict=True))["r0018"] == "nan_samples"
+    assert rejects["split"].tolist() == ["train"] * 6 + ["val"]
+    assert rejects["detail"].str.len().min() >= 2
+
+
+def test_shards_equal_single_record_inference(done: Path, raw: Path) -> None:
+    records = ShardSet.open(done).load("train")
+    assert len(records) == 26
+    settings = ShardSet.open(done).recipe
+    for index, name in enumerate(records.record_id):
+        alone = condition_file(
+            raw / str(name), "ptbxl", SignalConfig(**settings["signal"]), LeadsConfig(), QualityConfig()
+        )
+        np.testing.assert_array_equal(records.signal[index], alone.signal)
+
+
+def test_ray_data_reads_the_shards(done: Path) -> None:
+    import ray.data
+
+    files = [str(file) for file in ShardSet.open(done).files("train")]
+    batches = list(ray.data.read_parquet(files).iter_batches(batch_size=None))
+    signal = np.concatenate([batch["signal"] for batch in batches])
+    assert (signal.dtype, signal.shape) == (np.int16, (26, 12, 1000))
+    ids = [name for batch in batches for name in batch["record_id"]]
+    expected = ShardSet.open(done).load("train")
+    order = [expected.record_id.tolist().index(name) for name in ids]
+    np.testing.assert_array_equal(signal, expected.signal[order])
+
+
+def test_statistics_come_from_the_training_split_alone(done: Path, raw: Path, tmp_path: Path) -> None:
+    fitted = ShardSet.open(done).statistics["ptbxl"]
+    assert fitted["records"] == 26
+    train = ShardSet.open(done).load("train")
+    heights = np.ptp(train.signal[:, :, :300].astype(float), axis=2) / 1000
+    np.testing.assert_allclose(fitted["peak_to_peak_mv"], np.median(heights, axis=0), atol=1e-6)
+    # louder test records change nothing
+    table = pd.read_parquet(raw / "manifest.parquet")
+    table = table[table["split"] != "test"]
+    table.to_parquet(tmp_path / "manifest.parquet")
+    assert run(tmp_path / "manifest.parquet", tmp_path / "out") == 0
+    assert ShardSet.open(tmp_path / "out").statistics["ptbxl"] == fitted
+
+
+def test_second_run_has_nothing_to_do_and_damage_is_mended(done: Path, raw: Path) -> None:
+    before, digest = content(done), ShardSet.open(done).digest
+    files = {file: file.stat().st_mtime_ns for file in (done / "shards").glob("*/*.parquet")}
+    assert run(raw / "manifest.parquet", done) == 0
+    assert result_of(done)["reused"] == 40
+    assert {file: file.stat().st_mtime_ns for file in files} == files
+    hurt, lost = sorted(files)[:2]
+    damaged = bytearray(hurt.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    hurt.write_bytes(damaged)
+    (done / "parts" / f"{lost.stem}.json").unlink()
+    assert run(raw / "manifest.parquet", done) == 0
+    assert 0 < result_of(done)["reused"] < 40
+    untouched = set(files) - {hurt, lost}
+    assert {file: file.stat().st_mtime_ns for file in untouched} == {file: files[file] for file in untouched}
+    assert content(done) == before
+    assert ShardSet.open(done).digest == digest
+
+
+def test_added_records_are_taken_in_and_only_they_are_read(tmp_path: Path) -> None:
+    rows = write_cohort(tmp_path / "raw", 20)
+    manifest = write_manifest(tmp_path / "manifest.parquet", rows)
+    assert run(manifest, tmp_path / "out") == 0
+    first = {file.name for file in (tmp_path / "out" / "shards").glob("*/*.parquet")}
+    write_manifest(manifest, rows + write_cohort(tmp_path / "raw", 5, first=20))
+    assert run(manifest, tmp_path / "out") == 0
+    assert result_of(tmp_path / "out")["reused"] == 20
+    assert first < {file.name for file in (tmp_path / "out" / "shards").glob("*/*.parquet")}
+    assert run(manifest, tmp_path / "fresh") == 0
+    assert content(tmp_path / "out") == content(tmp_path / "fresh")
+    write_manifest(manifest, rows[:15])  # and records that left the tree leave the shards
+    assert run(manifest, tmp_path / "out") == 0
+    assert {row[0] for row in content(tmp_path / "out")} == {row["record_id"] for row in rows[:15]}
+
+
+def test_another_recipe_starts_over(raw: Path, tmp_path: Path) -> None:
+    assert run(raw / "manifest.parquet", tmp_path / "out") == 0
+    assert run(raw / "manifest.parquet", tmp_path / "out", "signal.seconds=2") == 0
+    assert result_of(tmp_path / "out")["reused"] == 0
+    assert ShardSet.open(tmp_path / "out").load("val").signal.shape[2] == 200
+
+
+def test_manifest_of_rejects_only(raw: Path, tmp_path: Path) -> None:
+    table = pd.read_parquet(raw / "manifest.parquet")
+    table[table["record_id"].isin(["r0001", "r0002"])].to_parquet(tmp_path / "manifest.parquet")
+    assert run(tmp_path / "manifest.parquet", tmp_path / "out") == 0
+    assert result_of(tmp_path / "out")["kept"] == 0
+    opened = ShardSet.open(tmp_path / "out")
+    assert (len(opened.load("train")), opened.statistics) == (0, {})
+    table[table["excluded"].notna()].to_parquet(tmp_path / "none.parquet")
+    assert run(tmp_path / "none.parquet", tmp_path / "empty") == 0
+    assert result_of(tmp_path / "empty")["kept"] == 0
+
+
+def test_two_manifests_at_once(tmp_path: Path) -> None:
+    one = write_manifest(tmp_path / "one.parquet", write_cohort(tmp_path / "a", 10))
+    rows = [{**row, "cohort": "zzu"} for row in write_cohort(tmp_path / "b", 10, first=10)]
+    two = write_manifest(tmp_path / "two.parquet", rows)
+    assert run(one, tmp_path / "out", "--manifest", str(two)) == 0
+    assert sorted(ShardSet.open(tmp_path / "out").statistics) == ["ptbxl", "zzu"]
+    assert result_of(tmp_path / "out")["kept"] == 20
+
+
+def refusal(capsys: pytest.CaptureFixture[str], manifest: Path, out: Path, *settings: str) -> str:
+    assert run(manifest, out, *settings) == 2
+    return capsys.readouterr().err
+
+
+def test_mistakes_end_in_one_line(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert "does not exist" in refusal(capsys, tmp_path / "no.parquet", out)
+    (tmp_path / "text.parquet").write_text("hello")
+    assert "not a Parquet table" in refusal(capsys, tmp_path / "text.parquet", out)
+    table = pd.read_parquet(raw / "manifest.parquet")
+    table.drop(columns="path").to_parquet(tmp_path / "m.parquet")
+    assert "no column path" in refusal(capsys, tmp_path / "m.parquet", out)
+    pd.concat([table, table[:1]]).to_parquet(tmp_path / "m.parquet")
+    assert "r0000" in refusal(capsys, tmp_path / "m.parquet", out)
+    assert "signal.rte" in refusal(capsys, raw / "manifest.parquet", out, "signal.rte=3")
+    foreign = table.copy()
+    foreign.at[0, "labels"] = ["WPW"]
+    foreign.to_parquet(tmp_path / "m.parquet")
+    assert "WPW" in refusal(capsys, tmp_path / "m.parquet", out)
+
+
+def test_a_patient_in_two_splits_stops_the_job(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = pd.read_parquet(raw / "manifest.parquet")
+    table.loc[9, "patient_id"] = table.loc[0, "patient_id"]
+    table.to_parquet(tmp_path / "m.parquet")
+    assert str(table.loc[0, "patient_id"]) in refusal(capsys, tmp_path / "m.parquet", tmp_path / "out")
+    assert not (tmp_path / "out" / "shards").exists()
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(180)
+def test_killed_and_started_again_ends_where_uninterrupted_ends(tmp_path: Path) -> None:
+    """SIGKILL to the whole job in the middle: finished shards stay, nothing is doubled or lost."""
+    rows = write_cohort(tmp_path / "raw", 400, seconds=20)
+    manifest = write_manifest(tmp_path / "manifest.parquet", rows)
+    small = "preprocess.shard_mb=0.1"  # four records a shard
+    assert run(manifest, tmp_path / "whole", small) == 0
+    command = [sys.executable, "-m", "jobs.preprocess", "--manifest", str(manifest), "--out", str(tmp_path / "killed")]
+    job = subprocess.Popen([*command, *SETTINGS, small], start_new_session=True, stderr=subprocess.DEVNULL)
+    deadline = time.time() + 90
+    while len(list((tmp_path / "killed").glob("parts/*.json"))) < 5:
+        assert job.poll() is None
+        assert time.time() < deadline
+        time.sleep(0.02)
+    os.killpg(job.pid, signal.SIGKILL)
+    job.wait()
+    assert not (tmp_path / "killed" / "result.json").exists()
+    assert run(manifest, tmp_path / "killed", small) == 0
+    result = result_of(tmp_path / "killed")
+    assert 0 < result["reused"] < 400
+    assert result["kept"] == 400
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
+    assert ShardSet.open(tmp_path / "killed").digest == ShardSet.open(tmp_path / "whole").digest
+    assert not list((tmp_path / "killed").rglob("*.tmp"))

@@ -116,28 +116,33 @@ def _records(stream: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
 
 
 def _quoted(text: str, width: int, ahead: deque[tuple[int, str]], lines: Iterator[tuple[int, str]]) -> list[str]:
-    """Fields of a record with quotes, taking the lines that a quoted field runs over out of `ahead`."""
-    if text.count('"') % 2 == 0:
-        return next(csv.reader([text]))
+    """Fields of a record with quotes, taking the lines that a quoted field runs over out of `ahead`; [] where torn."""
     joined = text
-    for taken in range(1, LONGEST_RECORD):
+    for taken in range(1, LONGEST_RECORD if text.count('"') % 2 else 0):
         if len(ahead) < taken:
             following = next(lines, None)
             if following is None:
                 break
             ahead.append(following)
-        joined += "\n" + ahead[taken - 1][1].rstrip("\r\n")
+        below = ahead[taken - 1][1].rstrip("\r\n")
+        if '"' not in below and below.count(",") + 1 == width:
+            break  # a whole record: the quote above was a stray one
+        joined += "\n" + below
         if joined.count('"') % 2 == 0:
-            try:
-                fields = next(csv.reader([joined]))
-            except csv.Error:
-                break
-            if width and len(fields) != width:
+            fields = _fields(joined)
+            if not fields or (width and len(fields) != width):
                 break
             for _ in range(taken):
                 ahead.popleft()
             return fields
-    return text.split(",")
+    return _fields(text)
+
+
+def _fields(text: str) -> list[str]:
+    try:
+        return next(csv.reader([text], strict=True))
+    except csv.Error:
+        return []
 
 
 def _positions(path: Path, header: list[str], columns: Sequence[str], optional: Sequence[str]) -> dict[str, int | None]:
@@ -160,7 +165,7 @@ def _columns(
 ) -> pa.Table:
     whole = [(number, fields) for number, fields in block if len(fields) == width]
     malformed += [
-        (number, f"{len(fields)} fields where the header has {width}")
+        (number, f"{len(fields)} fields where the header has {width}" if fields else "a quote that nothing closes")
         for number, fields in block
         if len(fields) != width
     ]

@@ -166,7 +166,7 @@ def test_a_patient_in_two_splits_is_named() -> None:
     with pytest.raises(DataError, match="patient P2 is in test and val"):
         check_patients(manifest)
     manifest.loc[0, "split"] = "val"
-    with pytest.raises(DataError, match="patient P1 is in train and val .and 1 more patients"):
+    with pytest.raises(DataError, match=r"patient P1 is in train and val .and 1 more patients"):
         check_patients(manifest)
     with pytest.raises(DataError, match="patient P1 is in"):
         check_patients(manifest.drop(columns="cohort"))

@@ -1,0 +1,182 @@
+"""`peace index` end to end: what it leaves, what it counts, and how it refuses."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from cohort_tables import mimic_measurement, mimic_record, mimic_tree, ptbxl_row, ptbxl_tree, zzu_row, zzu_tree
+
+from jobs.harness import main
+from jobs.index import VERB
+from peace.cohorts.manifest import SCHEMA, read_manifest
+from peace.labels import load_label_set
+from peace.splits import SPLITS, check_patients
+
+LABELS = list(load_label_set("peace12").labels)
+
+
+def index(cohort: str, root: Path, out: Path, *more: str) -> dict[str, Any]:
+    words = ["--cohort", cohort, "--root", str(root), "--out", str(out), "--preset", "debug", *more]
+    assert main(VERB, [*words, "tracking.enabled=false"]) == 0
+    result: dict[str, Any] = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    return result
+
+
+def agree(result: dict[str, Any], out: Path) -> pd.DataFrame:
+    """Check result.json against the manifest, and give the manifest."""
+    table = pq.read_table(out / "manifest.parquet")
+    assert table.schema.equals(SCHEMA, check_metadata=False)
+    frame = table.to_pandas()
+    kept = frame[frame["excluded"].isna()]
+    assert frame["record_id"].is_unique
+    assert result["indexed"] == len(frame) == result["kept"] + sum(result["excluded"].values())
+    assert result["kept"] == len(kept)
+    assert result["excluded"] == frame["excluded"].dropna().value_counts().to_dict()
+    assert result["patients"] == kept["patient_id"].nunique()
+    counted = Counter(label for labels in kept["labels"] for label in labels)
+    assert result["labels"] == {label: counted[label] for label in result["labels"]}
+    assert result["splits"] == {name: int((kept["split"] == name).sum()) for name in SPLITS}
+    assert kept["split"].notna().all()
+    assert frame.loc[frame["excluded"].notna(), "split"].isna().all()
+    assert all(len(labels) for labels in kept["labels"])
+    check_patients(frame)
+    return frame
+
+
+@pytest.mark.real
+def test_the_real_ptbxl_records(real_data: Path, tmp_path: Path) -> None:
+    result = index("ptbxl", real_data / "ptbxl", tmp_path)
+    frame = agree(result, tmp_path)
+    assert (result["indexed"], result["kept"], result["excluded"]) == (500, 424, {"no_label": 76})
+    assert list(result["labels"]) == LABELS, "every label of the set, zeros included"
+    assert [result["labels"][name] for name in LABELS] == [297, 32, 20, 8, 0, 4, 3, 35, 2, 49, 0, 0]
+    # whole patients, and rare labels: within two records of 8:1:1
+    assert abs(result["splits"]["val"] - 42.4) < 2
+    assert abs(result["splits"]["test"] - 42.4) < 2
+    for label in ("NORM", "LAFB", "IRBBB", "CRBBB", "LAE", "RAE", "LVH", "STTC"):
+        assert min(result["labels_by_split"][label].values()) >= 1, label
+    assert set(frame["cohort"]) == {"ptbxl"}
+    audit = pd.read_csv(tmp_path / "label_audit.csv", keep_default_na=False)
+    assert audit.loc[audit["text"] == "NORM", "count"].item() == 297
+    assert audit["decided"].ne("").all()
+
+
+@pytest.mark.real
+def test_the_official_folds_of_the_real_records(real_data: Path, tmp_path: Path) -> None:
+    result = index("ptbxl", real_data / "ptbxl", tmp_path, "split.official_folds=true")
+    frame = agree(result, tmp_path).set_index("record_id")
+    folds = pd.read_csv(real_data / "ptbxl" / "ptbxl_database.csv", dtype=str).set_index("ecg_id")["strat_fold"]
+    kept = frame[frame["excluded"].isna()]
+    assert (kept["split"] == "test").equals(folds.loc[kept.index] == "10")
+    assert (kept["split"] == "val").equals(folds.loc[kept.index] == "9")
+
+
+@pytest.mark.real
+def test_the_real_zzu_records(real_data: Path, tmp_path: Path) -> None:
+    result = index("zzu", real_data / "zzu", tmp_path)
+    agree(result, tmp_path)
+    assert result["excluded"] == {"no_label": 2, "nine_leads": 1}
+    nine = index("zzu", real_data / "zzu", tmp_path, "leads.require=9")
+    agree(nine, tmp_path)
+    assert (nine["kept"], nine["excluded"]) == (7, {"no_label": 2})
+
+
+def test_a_mimic_tree(tmp_path: Path) -> None:
+    records, measurements = [], []
+    for number in range(60):
+        subject, study = f"1000{number // 2:04d}", f"4000{number:04d}"
+        records.append(mimic_record(subject, study))
+        line = ("Normal ECG", "Lateral ST-T changes", "Right bundle branch block")[number // 2 % 3]
+        measurements.append(mimic_measurement(subject, study, ["Sinus rhythm", line]))
+    result = index("mimic", mimic_tree(tmp_path / "tree", records, measurements[:-2]), tmp_path / "out")
+    agree(result, tmp_path / "out")
+    assert (result["kept"], result["patients"], result["excluded"]) == (58, 29, {"no_measurements": 2})
+    for label in ("NORM", "CRBBB", "STTC"):
+        assert min(result["labels_by_split"][label].values()) >= 2, label
+
+
+def test_another_label_set_drops_in(tmp_path: Path) -> None:
+    labels = tmp_path / "three.yaml"
+    labels.write_text(
+        "name: three\n"
+        "labels:\n"
+        "  NORMAL: {full_name: normal ECG, aha: [A1]}\n"
+        "  TACHYCARDIA: {full_name: sinus tachycardia, aha: [C21]}\n"
+        "  LONGQT: {full_name: long QT, aha: [L148]}\n",
+        encoding="utf-8",
+    )
+    rows = [
+        zzu_row("P00001_E01", AHA_code="'C21';'L148'"),
+        zzu_row("P00002_E01", AHA_code="'A2'"),
+        zzu_row("P00003_E01", AHA_code="'A1'"),
+    ]
+    result = index("zzu", zzu_tree(tmp_path / "tree", rows), tmp_path / "out", f"labels.set={labels}")
+    frame = agree(result, tmp_path / "out").set_index("record_id")
+    assert result["labels"] == {"NORMAL": 1, "TACHYCARDIA": 1, "LONGQT": 1}
+    assert list(frame.loc["P00001_E01", "labels"]) == ["TACHYCARDIA", "LONGQT"]
+    assert result["excluded"] == {"no_label": 1}
+    assert result["label_set"] == "three"
+
+
+def test_earlier_splits_are_kept_when_records_come_in(tmp_path: Path) -> None:
+    rows = [ptbxl_row(str(number)) for number in range(1, 61)]
+    index("ptbxl", ptbxl_tree(tmp_path / "tree", rows[:40]), tmp_path / "first")
+    index("ptbxl", ptbxl_tree(tmp_path / "tree", rows), tmp_path / "second",
+          "--keep-splits", str(tmp_path / "first" / "manifest.parquet"))  # fmt: skip
+    first = read_manifest(tmp_path / "first" / "manifest.parquet").to_pandas().set_index("record_id")["split"]
+    second = read_manifest(tmp_path / "second" / "manifest.parquet").to_pandas().set_index("record_id")["split"]
+    assert second.loc[first.index].equals(first)
+    assert second.value_counts().to_dict() == {"train": 48, "val": 6, "test": 6}
+
+
+def test_the_same_command_again_gives_the_same_manifest_and_reads_the_tree_anew(tmp_path: Path) -> None:
+    rows = [ptbxl_row(str(number)) for number in range(1, 31)]
+    root = ptbxl_tree(tmp_path / "tree", rows)
+    index("ptbxl", root, tmp_path / "out")
+    before = (tmp_path / "out" / "manifest.parquet").read_bytes()
+    index("ptbxl", root, tmp_path / "out")
+    assert (tmp_path / "out" / "manifest.parquet").read_bytes() == before
+    ptbxl_tree(tmp_path / "tree", [*rows, ptbxl_row("31")])
+    assert index("ptbxl", root, tmp_path / "out")["indexed"] == 31
+
+
+@pytest.mark.parametrize(
+    ("cohort", "more", "said"),
+    [
+        ("zzu", [], "has no AttributesDictionary.csv: a ZZU-pECG tree holds"),
+        ("zzu", ["split.official_folds=true"], "only ptbxl has official folds, not zzu"),
+        ("ptbxl", ["labels.set=peace21"], "unknown label set 'peace21'; did you mean 'peace12'?"),
+        ("ptbxl", ["labels.sett=peace12"], "unknown configuration key 'labels.sett'; did you mean 'labels.set'?"),
+        ("ptbxl", ["--keep-splits", "absent.parquet"], "absent.parquet does not exist"),
+        ("ptbxl", ["--keep-splits", __file__], "is not a manifest"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], cohort: str, more: list[str], said: str
+) -> None:
+    root = ptbxl_tree(tmp_path / "tree", [ptbxl_row()])
+    words = ["--cohort", cohort, "--root", str(root), "--out", str(tmp_path / "out"), "--preset", "debug", *more]
+    assert main(VERB, [*words, "tracking.enabled=false"]) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("peace index: ")
+    assert said in error
+    assert "\n" not in error
+    assert not (tmp_path / "out" / "result.json").exists()
+
+
+def test_the_module_runs_by_itself_and_starts_light() -> None:
+    """What a Ray job submission runs; and importing the verb loads no table library."""
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs.index", "--help"], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "--keep-splits" in done.stdout
+    light = (
+        "import sys, jobs.index; sys.exit(any(name in sys.modules for name in ('pandas', 'pyarrow', 'torch', 'ray')))"
+    )
+    assert subprocess.run([sys.executable, "-c", light], timeout=60).returncode == 0

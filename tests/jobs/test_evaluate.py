@@ -74,7 +74,7 @@ def test_done_is_done_and_new_predictions_are_not(run_dir: Path, capsys: pytest.
     assert evaluate(*words) == 0
     first = json.loads((run_dir / "metrics.json").read_text())
     assert evaluate(*words) == 0
-    assert "finished already" in capsys.readouterr().out
+    assert "finished already" in capsys.readouterr().err
     predictions_frame(seed=9).to_parquet(run_dir / "predictions.parquet")
     assert evaluate(*words) == 0
     assert json.loads((run_dir / "metrics.json").read_text())["macro_auc"] != first["macro_auc"]

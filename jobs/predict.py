@@ -1,0 +1,155 @@
+"""`peace predict`: label probabilities of WFDB records, from the ECG alone.
+
+    peace predict P00001_E01.hea --model runs/zzu-full
+    peace predict *.hea --model models:/peace12@candidate --json
+
+It starts no cluster and, with a directory as model, touches no tracking store. --cohort names the mains frequency to
+filter out: zzu (default) and ptbxl 50 Hz, mimic 60 Hz.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobs.harness import Job, Table, Verb, main
+from peace.config import Config
+from peace.errors import DataError
+
+if TYPE_CHECKING:
+    pass
+
+REGISTRY = "models:/"
+SHOWN = 3  # refusals spelt out in an error
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of this verb."""
+    parser.add_argument(
+        "records", type=Path, nargs="+", metavar="RECORD.hea", help="WFDB records; .hea may be left out"
+    )
+    parser.add_argument(
+        "--model", required=True, metavar="DIR|models:/NAME@ALIAS", help="run, checkpoint, or registered"
+    )
+    parser.add_argument("--cohort", default="zzu", help="mains frequency: zzu (default) and ptbxl 50 Hz, mimic 60 Hz")
+    parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
+
+
+def identity(args: argparse.Namespace) -> dict[str, Any]:
+    """The model and the records, by name."""
+    return {"model": str(args.model), "records": [str(path) for path in args.records], "cohort": args.cohort}
+
+
+def work(job: Job) -> dict[str, Any]:
+    """Answer for each record in the order given. Raises DataError where none could be read."""
+    args = job.args
+    with _checkpoint(args.model, job.config) as place:
+        from peace.inference import Predictor
+
+        predictor = Predictor.load(place)
+    answers = [_as_values(answer) for answer in predictor.predict_files(args.records, args.cohort)]
+    result = {"model": str(args.model), "records": answers}
+    if args.json:
+        print(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
+    refused = [f"{item['record']} ({item['refused']}: {item['detail']})" for item in answers if "refused" in item]
+    if len(refused) == len(answers):
+        more = f" and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
+        raise DataError(f"no record could be read: {'; '.join(refused[:SHOWN])}{more}")
+    return {**result, "full_names": predictor.full_names(), "printed": args.json}
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """One table a record, for people; none where JSON was asked for."""
+    if result["printed"]:
+        return []
+    return [
+        _refusal_table(item) if "refused" in item else _answer_table(item, result["full_names"])
+        for item in result["records"]
+    ]
+
+
+@contextmanager
+def _checkpoint(model: str, config: Config) -> Iterator[Path]:
+    """The checkpoint folder of a run directory or of a registered model, which is fetched for the while."""
+    if not model.startswith(REGISTRY):
+        yield Path(model)
+        return
+    with tempfile.TemporaryDirectory(prefix="peace-model-") as place:
+        yield _fetch(model, config, Path(place)) / "artifacts" / "checkpoint"
+
+
+def _fetch(model: str, config: Config, place: Path) -> Path:
+    from jobs.tracking import connect, first_line, tracking_uri
+
+    uri = tracking_uri(config)
+    file = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:///") and not file.exists():
+        raise DataError(f"no MLflow store at {file}: go to where it is, or set tracking.uri or MLFLOW_TRACKING_URI")
+    try:
+        connect(uri)
+        from mlflow.artifacts import download_artifacts
+
+        return Path(download_artifacts(model, dst_path=str(place), tracking_uri=uri, registry_uri=uri))
+    # a store, a server or a disk may fail in many ways; all of them mean that the model is not to be had
+    except Exception as error:
+        raise DataError(f"cannot get {model} from {uri}: {first_line(error)}") from error
+
+
+def _as_values(answer: Any) -> dict[str, Any]:
+    from peace.inference import Refusal
+
+    if isinstance(answer, Refusal):
+        return {"record": answer.record, "refused": answer.reason, "detail": answer.detail}
+    return {
+        "record": answer.record,
+        "leads_present": answer.leads_present,
+        "leads_missing": answer.leads_missing,
+        "seconds": answer.seconds,
+        "probabilities": answer.probabilities,
+        "thresholds": answer.thresholds,
+        "positive": answer.positive,
+        "warnings": answer.warnings,
+    }
+
+
+def _answer_table(item: dict[str, Any], full_names: dict[str, str]) -> Table:
+    limits = item["thresholds"] or {}
+    rows = [
+        [
+            f"{label:<6} {full_names[label]}",
+            f"{value:.3f}",
+            f"{limits[label]:.3f}" if label in limits else "-",
+            "yes" if label in (item["positive"] or ()) else "",
+        ]
+        for label, value in item["probabilities"].items()
+    ]
+    title = f"{item['record']}\n{len(item['leads_present'])} leads: {' '.join(item['leads_present'])}"
+    title += "".join(f"\nwarning: {text}" for text in item["warnings"])
+    return Table(title, ("label", "probability", "threshold", "positive"), rows)
+
+
+def _refusal_table(item: dict[str, Any]) -> Table:
+    return Table(item["record"], ("refused", "detail"), [[item["refused"], item["detail"]]])
+
+
+VERB = Verb(
+    name="predict",
+    summary="Label probabilities of WFDB records, from the ECG alone. Research software, not a medical device.",
+    add_arguments=add_arguments,
+    work=work,
+    tables=tables,
+    sections=(),
+    identity=identity,
+    final=False,
+    tracked=False,
+    keeps_run=False,
+)
+
+if __name__ == "__main__":
+    sys.exit(main(VERB))

@@ -1,0 +1,82 @@
+"""The model card: what a registered model is, what it was measured at, and what it must not be used for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from peace.checkpoint import CheckpointMeta
+from peace.evaluation.report import NOT_A_DEVICE, SYNTHETIC, number, with_interval
+
+
+def model_card(
+    name: str,
+    meta: CheckpointMeta,
+    full_names: Mapping[str, str],
+    metrics: Mapping[str, Any] | None,
+    synthetic: bool = False,
+) -> str:
+    """Markdown; `metrics` is the content of metrics.json where the run was evaluated."""
+    signal = meta.recipe["signal"]
+    samples = round(signal["rate"] * signal["seconds"])
+    cautions = [NOT_A_DEVICE, *([SYNTHETIC] if synthetic else [])]
+    return "\n".join(
+        [
+            f"# {name}",
+            "",
+            f"Probabilities of {len(meta.labels)} ECG findings from a recording of {signal['seconds']:g} seconds, from "
+            "the ECG alone: no text, age or report is read. Several findings may hold at once.",
+            "",
+            *(f"**{text}**\n" for text in cautions),
+            "## Data",
+            "",
+            f"- adapted to: {meta.cohort} (protocol: {meta.protocol})",
+            f"- label set: {meta.label_set} (digest {meta.label_set_digest})",
+            f"- code: peace-ray {meta.code_version or 'unknown'}",
+            "",
+            "## Input",
+            "",
+            f"- a float array (n, 12, {samples}): millivolts at {signal['rate']} Hz, leads I II III aVR aVL aVF V1-V6, "
+            "filtered as `peace.signal.condition` does; a lead that is NaN throughout counts as absent; or",
+            "- a data frame with a column `path` of WFDB records, which are filtered, resampled and cropped here. The "
+            "parameter `cohort` names the mains frequency to remove (zzu and ptbxl 50 Hz, mimic 60 Hz).",
+            "",
+            "## Results",
+            "",
+            *_results(meta, full_names, metrics),
+            "",
+            "## Limits",
+            "",
+            "- Thresholds were fitted on the validation split of the cohort above; another clinic needs its own.",
+            "- A finding that is not among the labels is not looked for. A low probability rules nothing out.",
+            "- Leads that are absent are masked; with fewer leads than in training, probabilities are less reliable.",
+            "- Devices, electrode placement and populations other than those above have not been measured.",
+            "",
+        ]
+    )
+
+
+def _results(meta: CheckpointMeta, full_names: Mapping[str, str], metrics: Mapping[str, Any] | None) -> list[str]:
+    limits = meta.thresholds or {}
+    if metrics is None:
+        rows = [f"| {label} | {full_names[label]} | {number(limits.get(label))} |" for label in meta.labels]
+        return ["Not evaluated yet.", "", "| label | finding | threshold |", "|-|-|-|", *rows]
+    macro = with_interval(metrics["macro_auc"], metrics["macro_auc_low"], metrics["macro_auc_high"])
+    patients = "" if metrics["patients"] is None else f" of {metrics['patients']} patients"
+    interval = metrics["interval"]
+    rows = [
+        f"| {label} | {full_names.get(label, label)} | "
+        f"{with_interval(values['auc'], values['auc_low'], values['auc_high'])} | {values['positives']} | "
+        f"{number(values['f1'])} | {number(values['balanced_accuracy'])} | {number(limits.get(label))} |"
+        for label, values in metrics["labels"].items()
+    ]
+    left_out = f" Without both classes, left out: {', '.join(metrics['left_out'])}." if metrics["left_out"] else ""
+    return [
+        f"Macro AUC {macro}, macro F1 {number(metrics['macro_f1'])}, macro balanced accuracy "
+        f"{number(metrics['macro_balanced_accuracy'])} on {metrics['records']} test records{patients}; in brackets "
+        f"{interval['level']:.0%} bootstrap intervals by {interval['resampled_by']}.{left_out}",
+        "",
+        "| label | finding | AUC | positives | F1 | balanced accuracy | threshold |",
+        "|-|-|-|-|-|-|-|",
+        *rows,
+    ]

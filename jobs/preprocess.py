@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.harness import Job, Table, Verb, main
 from peace.errors import ConfigError, DataError
-from peace.files import read_json, replacing, write_json
+from peace.files import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from peace.shards import Recipe
     from peace.shards.plan import Part
-
-REJECT_COLUMNS = ("record_id", "patient_id", "cohort", "path", "split", "reason", "detail")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,13 +48,12 @@ def identity(args: argparse.Namespace) -> Any:
 
 def work(job: Job) -> dict[str, Any]:
     """Make every shard that is missing, then the tables over all of them."""
-    from peace.splits import check_patients
-
     from jobs.cluster_session import ray_session
     from peace.labels import load_label_set
-    from peace.shards import Recipe
+    from peace.shards import Recipe, finish
     from peace.shards.plan import finished_parts, plan_parts, row_keys, rows_per_part
     from peace.signal import n_samples_of
+    from peace.splits import check_patients
 
     config = job.config
     label_set = load_label_set(config.labels.set)
@@ -80,7 +77,7 @@ def work(job: Job) -> dict[str, Any]:
             started = time.perf_counter()
             done += _on_ray_data(manifest, keys, missing, recipe, job.out)
             speed = _speed(sum(len(part.rows) for part in missing), time.perf_counter() - started)
-    result = _finish(job.out, manifest, done, recipe, label_set)
+    result = finish(job.out, len(manifest), done, recipe, label_set)
     return {**result, "reused": sum(item["kept"] + len(item["rejects"]) for item in reused.values()), **speed}
 
 
@@ -175,6 +172,8 @@ def _on_ray_data(
     bar: tqdm[Any] = progress(None, "preprocess", total=sum(len(part.rows) for part in parts))
     with bar:
         for row in shards.iter_rows():
+            if row["error"]:
+                raise DataError(row["error"])
             bar.update(row["records"])
             yield read_json(out / "parts" / f"{row['name']}.json")
 
@@ -198,71 +197,12 @@ def make_shard(batch: Any, recipe: Recipe, out: Path) -> Any:
     if len(names) != 1:
         raise RuntimeError(f"Ray Data mixed the blocks of {len(names)} shards")
     name, split = names.pop()
-    build_part(name, split, rows, [row["key"] for row in rows], recipe, out)
-    return pa.table({"name": [name], "records": [len(rows)]})
-
-
-def _finish(
-    out: Path, manifest: pd.DataFrame, done: Sequence[dict[str, Any]], recipe: Recipe, label_set: Any
-) -> dict[str, Any]:
-    """Account for every record, write rejects.parquet and _manifest.json; gives the counts of result.json."""
-    from peace.shards import FORMAT, SPLITS
-    from peace.shards.statistics import LeadSums, fit_statistics
-
-    done = sorted(done, key=lambda item: (SPLITS.index(item["split"]), item["name"]))
-    rejects = sorted((reject for item in done for reject in item["rejects"]), key=lambda reject: reject["record_id"])
-    kept = sum(item["kept"] for item in done)
-    if kept + len(rejects) != len(manifest):
-        raise RuntimeError(f"{len(manifest)} records in, {kept} kept, {len(rejects)} rejected: some are lost")
-    _write_rejects(out / "rejects.parquet", rejects)
-    written = [item for item in done if item["kept"]]
-    sums: dict[str, LeadSums] = {}
-    for item in written:
-        if item["split"] == "train":
-            for cohort, values in item["sums"].items():
-                sums.setdefault(cohort, LeadSums()).merge(values)
-    train = [out / "shards" / "train" / f"{item['name']}.parquet" for item in written if item["split"] == "train"]
-    splits = {split: sum(item["kept"] for item in done if item["split"] == split) for split in SPLITS}
-    shards = [
-        {"path": f"{item['split']}/{item['name']}.parquet", "rows": item["kept"], "sha256": item["sha256"]}
-        for item in written
-    ]
-    write_json(
-        out / "shards" / "_manifest.json",
-        {
-            "format": FORMAT,
-            "labels": list(label_set.labels),
-            "label_set": label_set.name,
-            "label_set_digest": label_set.digest,
-            "recipe": recipe.as_json(),
-            "splits": splits,
-            "shards": shards,
-            "statistics": fit_statistics(sums, train),
-            "patients_checked": True,
-        },
-    )
-    return {
-        "kept": kept,
-        "rejected": _count(reject["reason"] for reject in rejects),
-        "splits": splits,
-        "labels": {name: sum(item["labels"].get(name, 0) for item in done) for name in label_set.labels},
-        "shards": len(shards),
-    }
-
-
-def _count(names: Iterator[str]) -> dict[str, int]:
-    from collections import Counter
-
-    return dict(Counter(names).most_common())
-
-
-def _write_rejects(path: Path, rejects: Sequence[dict[str, str]]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    kind = pa.schema([(name, pa.string()) for name in REJECT_COLUMNS])
-    with replacing(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(list(rejects), schema=kind), temporary)
+    error = ""
+    try:
+        build_part(name, split, rows, [row["key"] for row in rows], recipe, out)
+    except DataError as mistake:  # such as a full disk: Ray would hand on the trace and lose the message
+        error = str(mistake)
+    return pa.table({"name": [name], "records": [len(rows)], "error": [error]})
 
 
 def tables(result: dict[str, Any]) -> list[Table]:

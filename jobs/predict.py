@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from peace.config import Config
 from peace.errors import DataError
 
 if TYPE_CHECKING:
-    pass
+    from peace.inference import Predictor
 
 REGISTRY = "models:/"
 SHOWN = 3  # refusals spelt out in an error
@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", required=True, metavar="DIR|models:/NAME@ALIAS", help="run, checkpoint, or registered"
     )
     parser.add_argument("--cohort", default="zzu", help="mains frequency: zzu (default) and ptbxl 50 Hz, mimic 60 Hz")
+    parser.add_argument("--figures", action="store_true", help="with --out: draw each record as the model sees it")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
 
 
@@ -54,6 +55,8 @@ def work(job: Job) -> dict[str, Any]:
 
         predictor = Predictor.load(place)
     answers = [_as_values(answer) for answer in predictor.predict_files(args.records, args.cohort)]
+    if args.figures:
+        draw(predictor, args.records, args.cohort, job.out / "figures")
     result = {"model": str(args.model), "records": answers}
     if args.json:
         print(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
@@ -62,6 +65,19 @@ def work(job: Job) -> dict[str, Any]:
         more = f" and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
         raise DataError(f"no record could be read: {'; '.join(refused[:SHOWN])}{more}")
     return {**result, "full_names": predictor.full_names(), "printed": args.json}
+
+
+def draw(predictor: Predictor, records: Sequence[Path], cohort: str, place: Path) -> None:
+    """Draw each record that can be read as the model sees it: filtered, in standard lead order, ten seconds."""
+    from peace.evaluation.strip import ecg_strip
+    from peace.inference import Refusal
+    from peace.progress import progress
+
+    for number, path in enumerate(progress(records, "draw"), start=1):
+        record = predictor.read(path, cohort)
+        if not isinstance(record, Refusal):
+            file = place / f"{number:03d}-{path.name.removesuffix('.hea')}.png"
+            ecg_strip(record.signal / 1000, predictor.signal.rate, record.lead_mask, path.name, file)
 
 
 def tables(result: dict[str, Any]) -> list[Table]:

@@ -52,7 +52,7 @@ def auc_by_label(metrics: Mapping[str, Any], path: Path) -> Path:
     if metrics["left_out"]:
         title += f"\nwithout both classes, left out: {', '.join(metrics['left_out'])}"
     axes.set_title(title, fontsize=10, loc="left")
-    _plain(axes)
+    plain(axes)
     axes.grid(axis="x", color="#eeeeee")
     return save(figure, path)
 
@@ -75,7 +75,7 @@ def roc_curves(predictions: Predictions, metrics: Mapping[str, Any], path: Path)
         axes.set_aspect("equal")
         axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=8)
         axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=8)
-        _plain(axes)
+        plain(axes)
     for axes in panels[len(scored) :]:
         axes.set_visible(False)
     figure.supxlabel("1 - specificity", fontsize=10)
@@ -100,8 +100,8 @@ def calibration(predictions: Predictions, path: Path) -> Path:
     below.set_yscale("log")
     below.set_ylabel("predictions")
     below.set_xlabel("predicted probability")
-    _plain(above)
-    _plain(below)
+    plain(above)
+    plain(below)
     return save(figure, path)
 
 
@@ -123,7 +123,7 @@ def label_counts(predictions: Predictions, path: Path, train: Mapping[str, int] 
         axes.set_xticks([])
         axes.margins(x=0.2)
         axes.spines["bottom"].set_visible(False)
-        _plain(axes)
+        plain(axes)
     panels[0].invert_yaxis()
     return save(figure, path)
 
@@ -148,7 +148,7 @@ def training_history(epochs: Sequence[Mapping[str, Any]], path: Path) -> Path | 
         axes.xaxis.get_major_locator().set_params(integer=True)
         if len(series) > 1:
             axes.legend(frameon=False, fontsize=8)
-        _plain(axes)
+        plain(axes)
     return save(figure, path)
 
 
@@ -173,7 +173,7 @@ def _interval_words(metrics: Mapping[str, Any]) -> str:
     return f", with {interval['level']:.0%} bootstrap interval by {interval['resampled_by']}"
 
 
-def _plain(axes: Axes) -> None:
+def plain(axes: Axes) -> None:
     """Take away what a reader does not need."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_axisbelow(True)

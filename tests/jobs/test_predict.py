@@ -66,11 +66,12 @@ def test_nothing_readable_is_an_error_with_the_reason(place: Path, capsys: pytes
 
 def test_out_keeps_the_answer(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for records in (["good.hea"], ["good.hea", "six.hea"]):
-        assert main(["predict", *records, "--model", "run", "--json", "--out", "kept"]) == 0
+        assert main(["predict", *records, "--model", "run", "--json", "--out", "kept", "--figures"]) == 0
         printed = json.loads(capsys.readouterr().out)
         kept = json.loads((place / "kept" / "result.json").read_text())
         assert kept["records"] == printed["records"]
         assert len(kept["records"]) == len(records)
+        assert [path.name for path in (place / "kept" / "figures").iterdir()] == ["001-good.png"]
     assert not (place / "mlflow.db").exists()
 
 

@@ -233,7 +233,7 @@ class EvaluationConfig(Section):
 
     bootstrap: int = Field(1000, ge=0, description="resamples, by patient")
     level: float = Field(0.95, gt=0, lt=1)
-    seed: int = 42
+    seed: int = Field(42, ge=0)
 
 
 class TrackingConfig(Section):

@@ -1,4 +1,4 @@
-"""From four sources (Frank X, Y, Z in mV and a small non-dipolar one) to nine electrode potentials and twelve leads.
+"""From the heart's sources (Frank X, Y, Z in mV, and a small non-dipolar one) to nine electrode potentials and twelve leads.
 
 Dower's matrix, varied for every subject: one fixed matrix explains only 93 % of real beats (docs/synthetic.md).
 Noise is added at electrodes, so the limb identities I + III = II and so on hold exactly.
@@ -29,6 +29,9 @@ DOWER = np.array(
     ]
 )
 
+# what the medians of normal adults ask of the mean field beyond Dower's (physiology, section 2)
+MEAN_GAIN = np.array([1.08, 1.14, 0.88, 1.20, 1.0, 0.96, 1.0, 1.02])
+
 # twelve leads from nine electrode potentials; V leads refer to Wilson's central terminal
 _CENTRAL = np.array([1, 1, 1, 0, 0, 0, 0, 0, 0]) / 3
 _UNIT = np.eye(9)
@@ -44,15 +47,20 @@ FROM_ELECTRODES = np.stack(
     ]
 ).astype(np.float32)
 
-ROW_SPREAD = 0.27
-ENTRY_SPREAD = 0.27
+ROW_SPREAD = 0.22
+ENTRY_SPREAD = 0.24
+# the atria lie farther from the chest electrodes than Dower's single dipole does
+ATRIAL_CHEST = 0.5
 NON_DIPOLAR = 0.05
 
 
-def draw_leadfield(patient: Draws, record: Draws, has: Conditions, adult: np.ndarray) -> Array:
-    """(n, 9, 4): each subject's electrodes over the four sources, with low voltage and misplacement."""
-    n = len(adult)
-    rows = np.broadcast_to(DOWER, (n, 8, 3)).copy()
+def draw_leadfield(patient: Draws, record: Draws) -> Array:
+    """(n, 9, 7): each subject's electrodes over the sources, with misplaced chest electrodes.
+
+    Sources: the ventricles' X, Y, Z, their non-dipolar part, the atria's X, Y, Z.
+    """
+    n = len(patient.streams)
+    rows = np.broadcast_to(DOWER * MEAN_GAIN[:, None], (n, 8, 3)).copy()
     # neighbouring chest leads share most of their gain
     white = patient.normals(8)
     gain = white.copy()
@@ -63,15 +71,16 @@ def draw_leadfield(patient: Draws, record: Draws, has: Conditions, adult: np.nda
     rows = rows * np.exp(ROW_SPREAD * np.clip(gain, -2.2, 2.2))[:, :, None]
     rows = rows + ENTRY_SPREAD * np.clip(entry, -1.5, 1.5) + 0.07 * np.clip(again, -2, 2)
     rows[:, 2:] = _misplaced(rows[:, 2:], record)
-    rows = rows * _voltage(has, patient)[:, :, None]
     fourth = record.normals(9) * NON_DIPOLAR
-    electrodes = np.zeros((n, 9, 4))
+    electrodes = np.zeros((n, 9, 7))
     right_arm = -(rows[:, 0] + rows[:, 1]) / 3
     electrodes[:, 0, :3], electrodes[:, 1, :3], electrodes[:, 2, :3] = (
         right_arm, right_arm + rows[:, 0], right_arm + rows[:, 1],
     )  # fmt: skip
     electrodes[:, 3:, :3] = rows[:, 2:]
     electrodes[:, :, 3] = fourth
+    electrodes[:, :3, 4:] = electrodes[:, :3, :3]
+    electrodes[:, 3:, 4:] = electrodes[:, 3:, :3] * ATRIAL_CHEST
     return electrodes
 
 
@@ -87,9 +96,17 @@ def _misplaced(chest: Array, record: Draws) -> Array:
     return moved
 
 
-def _voltage(has: Conditions, patient: Draws) -> Array:
-    """(n, 8) gain of the rows: low voltage in the limb leads, the chest leads or all."""
+def lower_voltage(electrodes: Array, has: Conditions, patient: Draws, span: Array) -> None:
+    """Shrink limb, chest or all leads of LVOLT records, in place, to what their severity says.
+
+    `span` (n, 12): peak-to-peak mV of QRS before. Severity sets the largest limb lead to 0.6 .. 0.25 mV.
+    """
     kind = patient.uniform()
-    low = np.where(has.has("LVOLT"), 0.56 - 0.26 * has["LVOLT"], 1.0)
-    limb, chest = np.where(kind < 0.85, low, 1.0), np.where((kind < 0.45) | (kind > 0.85), low, np.sqrt(low))
-    return np.concatenate([np.repeat(limb[:, None], 2, axis=1), np.repeat(chest[:, None], 6, axis=1)], axis=1)
+    present = has.has("LVOLT")
+    limb = (0.60 - 0.35 * has["LVOLT"]) / np.maximum(span[:, :6].max(axis=1), 1e-3)
+    chest = (1.15 - 0.60 * has["LVOLT"]) / np.maximum(span[:, 6:].max(axis=1), 1e-3)
+    limb, chest = np.minimum(limb, 1), np.minimum(chest, 1)
+    chest_gain = np.where(kind < 0.5, np.minimum(chest, np.sqrt(limb)), np.where(kind < 0.85, np.sqrt(limb), chest))
+    limb_gain = np.where(kind < 0.85, limb, np.sqrt(chest))
+    electrodes[:, :3] *= np.where(present, limb_gain, 1.0)[:, None, None]
+    electrodes[:, 3:] *= np.where(present, chest_gain, 1.0)[:, None, None]

@@ -11,7 +11,7 @@ import numpy as np
 from peace.cohorts.synthetic.conditions import LABELS, Conditions, draw_conditions
 from peace.cohorts.synthetic.draws import Draws, stream_key
 from peace.cohorts.synthetic.heart import Beat, draw_beat
-from peace.cohorts.synthetic.leadfield import FROM_ELECTRODES, draw_leadfield
+from peace.cohorts.synthetic.leadfield import FROM_ELECTRODES, draw_leadfield, lower_voltage
 from peace.cohorts.synthetic.noise import NoiseLevels, add_noise_and_device, draw_levels
 from peace.cohorts.synthetic.rhythm import ATRIAL, VENTRICULAR, Rhythm, draw_pace, draw_rhythm
 from peace.cohorts.synthetic.subjects import Subjects, draw_subjects
@@ -64,9 +64,11 @@ def simulate(
     record = Draws([stream_key(seed, cohort, 2, who, which) for who, which in zip(patients, numbers, strict=True)])
     conditions = draw_conditions(cohort, flat, patient, record, number)
     subjects = draw_subjects(cohort, patient, record, number, conditions)
-    electrodes = draw_leadfield(patient, record, conditions, subjects.adult)
+    electrodes = draw_leadfield(patient, record)
     limb = np.einsum("le,nes->nls", FROM_ELECTRODES[:2], electrodes[:, :, :3])
     beat = draw_beat(subjects, conditions, patient, record, limb)
+    seen = np.einsum("le,nes->nls", FROM_ELECTRODES, electrodes[:, :, :3]) @ beat.qrs.at(np.arange(-20.0, 200.0, 2))
+    lower_voltage(electrodes, conditions, patient, np.ptp(seen, axis=2))
     pace = draw_pace(subjects, conditions, record)
     levels = draw_levels(cohort, record, pace.breath_hz)
     lengths = np.broadcast_to(np.asarray(seconds, float), number.shape)
@@ -140,10 +142,10 @@ class _Templates:
         self, row: int, rhythm: Rhythm, seconds: float, subjects: Subjects, breath_hz: float,
         atria: tuple[bool, float], rng: np.random.Generator,
     ) -> np.ndarray:  # fmt: skip
-        """(4, T) sources: the turning dipole and a small non-dipolar part that follows the ventricles."""
+        """(7, T) sources: the ventricles' turning dipole and small non-dipolar part, and the atria's dipole."""
         length = int(round(seconds * self.rate))
         margin = int(1.6 * self.rate)
-        out = np.zeros((3, length + 2 * margin), dtype=np.float32)
+        out, atrial = np.zeros((2, 3, length + 2 * margin), dtype=np.float32)
         ventricles = np.zeros(length + 2 * margin, dtype=np.float32)
         for onset, kind, gain, has_p in zip(rhythm.onset, rhythm.kind, rhythm.gain, rhythm.has_p, strict=True):
             place = onset * self.rate + margin
@@ -153,18 +155,19 @@ class _Templates:
                 _lay(out, self.ectopic[row, phase], sample + self.first["t"], gain)
                 continue
             if has_p and not atria[1]:
-                _lay(out, self.wave["p"][row, phase], sample + self.first["p"], -0.6 if kind == ATRIAL else 1.0)
+                _lay(atrial, self.wave["p"][row, phase], sample + self.first["p"], -0.6 if kind == ATRIAL else 1.0)
             _lay(out, self.wave["qrs"][row, phase], sample + self.first["qrs"], gain)
             _lay(ventricles[None], self.wave["qrs"][row, phase, 2:], sample + self.first["qrs"] + 4, gain)
             _lay(out, self.wave["t"][row, phase], sample + self.first["t"], 1.0)
         dipole = out[:, margin : margin + length]
         time = np.arange(length, dtype=np.float32) / np.float32(self.rate)
+        first = atrial[:, margin : margin + length]
         if atria[0] or atria[1]:
-            dipole = dipole + _atrial_waves(time, atria, rng)
+            first = first + _atrial_waves(time, atria, rng)
         turn = 0.045 * np.sin(2 * np.pi * breath_hz * time + rng.random() * 6.28).astype(np.float32)
         axis = rng.standard_normal(3).astype(np.float32)
         dipole = dipole + np.cross(axis, dipole, axisb=0, axisc=0) * turn
-        return np.concatenate([dipole, ventricles[None, margin : margin + length]])
+        return np.concatenate([dipole, ventricles[None, margin : margin + length], first])
 
 
 def _lay(out: np.ndarray, wave: np.ndarray, start: int, gain: float) -> None:
@@ -183,7 +186,7 @@ def _atrial_waves(time: np.ndarray, atria: tuple[bool, float], rng: np.random.Ge
         drift = np.cumsum(rng.standard_normal(len(time))) * 0.03
         waves = [np.sin(2 * np.pi * pitch * part * time + drift * part + rng.random() * 6.28) / part for part in (1, 2)]
         form = size * (waves[0] + waves[1]) * (1 + 0.4 * np.sin(2 * np.pi * 0.7 * time))
-        return np.outer([-0.6, 0.5, -1.8], form).astype(np.float32)
+        return np.outer([-0.7, 0.5, -2.8], form).astype(np.float32)
     turns = time * (250 + 60 * rng.random()) / 60 + rng.random()
     saw = (0.06 + 0.12 * atria[1]) * (2 * (turns % 1) ** 1.5 - 0.8)
     return np.outer([0.2, -0.9, -0.5], saw).astype(np.float32)

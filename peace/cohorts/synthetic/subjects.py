@@ -23,6 +23,7 @@ class Subjects:
     qrs: Array
     qtc: Array
     axis: Array
+    narrow: Array
 
     @property
     def qt(self) -> Array:
@@ -65,7 +66,7 @@ def draw_subjects(cohort: str, patient: Draws, record: Draws, number: np.ndarray
     subjects = Subjects(
         age, female, adult, rate, pr,
         quantile("qrs", age, female, z[:, 2]), quantile("qtc", age, female, z[:, 3] * 0.95),
-        quantile("axis", age, female, z[:, 4]),
+        quantile("axis", age, female, z[:, 4]), np.zeros(len(age)),
     )  # fmt: skip
     _change_intervals(subjects, has, record)
     return subjects
@@ -73,11 +74,17 @@ def draw_subjects(cohort: str, patient: Draws, record: Draws, number: np.ndarray
 
 def _change_intervals(subjects: Subjects, has: Conditions, record: Draws) -> None:
     child = np.where(subjects.adult, 1.0, np.clip(subjects.qrs / 92.0, 0.6, 1.0))
+    # what counts as wide: 90 ms to 4 years, 100 to 16, 120 in adults
+    limit = np.where(subjects.adult, 1.0, np.interp(subjects.age, [0, 4, 8, 16], [0.77, 0.80, 0.86, 0.92]))
     qrs = subjects.qrs + has["LAFB"] * 14 * child + has["LVH"] * 12 * child + has["RVH"] * 8 * child
+    # what a block adds comes after the rest of QRS
+    subjects.narrow = np.where(has.has("CRBBB"), np.minimum(qrs, 96 * limit), qrs)
     qrs = qrs + has["IRBBB"] * 14 * child + np.where(has.has("IRBBB"), 6 * child, 0)
-    qrs = np.where(has.has("CRBBB"), np.maximum(qrs + 26 * child, (122 + 38 * has["CRBBB"]) * child), qrs)
-    qrs = np.where(has.has("LBBB"), np.maximum(qrs, (128 + 35 * has["LBBB"]) * child), qrs)
-    subjects.qrs = np.where(has.has("IVCD"), np.maximum(qrs, (108 + 22 * has["IVCD"]) * child), qrs)
+    qrs = np.where(has.has("CRBBB"), np.maximum(qrs + 26 * child, (122 + 38 * has["CRBBB"]) * limit), qrs)
+    qrs = np.where(has.has("LBBB"), np.maximum(qrs, (128 + 35 * has["LBBB"]) * limit), qrs)
+    subjects.qrs = np.where(has.has("IVCD"), np.maximum(qrs, (108 + 22 * has["IVCD"]) * limit), qrs)
+    slowed = has.has("LBBB") | has.has("IVCD") & ~has.has("IRBBB")
+    subjects.narrow = np.where(slowed, subjects.qrs, subjects.narrow)
     wide = np.clip(subjects.qrs - 100 * child, 0, None)
     subjects.qtc = np.clip(subjects.qtc, 350, 452) + 0.7 * wide + has["BORDERLINE"] * 14
     long = 464 + 75 * has["LQTS"] + record.normal(0, 6)

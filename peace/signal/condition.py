@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from peace.config import LeadsConfig, QualityConfig, SignalConfig
 from peace.signal.filters import cascade, ratio, resample, zero_phase
+from peace.signal.kernel import to_microvolts
 from peace.signal.leads import LEADS, arrange
 from peace.signal.quality import judge, measure
 from peace.signal.reader import Recording, read_record
 from peace.signal.unreadable import Unreadable
 
-MICROVOLTS = 1000.0
 LARGEST = 32767
 
 
@@ -72,7 +72,9 @@ def condition(
 
     highest_hz = min(signal.lowpass_hz, 0.45 * signal.rate)
     filtered = zero_phase(ordered, cascade(rate, signal.highpass_hz, highest_hz, mains_hz), rate)
-    stored, n_samples, clipped = _microvolts(resample(filtered, rate, signal.rate), n_window, rate, signal)
+    stored, n_samples, clipped = _microvolts(
+        resample(filtered, rate, signal.rate, n_samples_of(signal)), n_window, rate, signal
+    )
     values["clipped_share"] = clipped
     return Conditioned(stored, mask, n_samples, values)
 
@@ -86,6 +88,9 @@ def _refuse_short(recording: Recording, quality: QualityConfig) -> None:
 
 
 def _ordered(samples: npt.NDArray[np.float64], positions: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """A copy in the order of LEADS, zero where a lead is absent."""
+    if len(positions) == len(LEADS):
+        return np.take(samples, np.argsort(positions), axis=1)
     ordered = np.zeros((len(samples), len(LEADS)))
     ordered[:, positions] = samples
     return ordered
@@ -113,8 +118,5 @@ def _microvolts(
     """(12, length) int16, samples before the padding, share of values beyond the range of int16."""
     length = n_samples_of(signal)
     n_samples = min(length, len(filtered), max(1, round(n_window * float(ratio(rate, signal.rate)))))
-    microvolts = np.rint(filtered[:n_samples].T * MICROVOLTS)
-    clipped = float((np.abs(microvolts) > LARGEST).mean())
-    stored = np.zeros((len(LEADS), length), np.int16)
-    stored[:, :n_samples] = np.clip(microvolts, -LARGEST, LARGEST)
-    return stored, n_samples, clipped
+    stored, n_clipped = to_microvolts(filtered, n_samples, length, LARGEST)
+    return stored, n_samples, n_clipped / (n_samples * len(LEADS))

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from peace.signal.kernel import filter_both_ways
+from peace.signal.kernel import filter_both_ways, polyphase
 
 # Narrow enough (1.7 Hz at 50 Hz) to leave the QRS its shape.
 NOTCH_QUALITY = 30.0
@@ -66,11 +66,26 @@ def ratio(source: float, target: int) -> Fraction:
     return (Fraction(target) / Fraction(source).limit_denominator(1000)).limit_denominator(2000)
 
 
-def resample(samples: npt.NDArray[np.float64], source: float, target: int) -> npt.NDArray[np.float64]:
-    """Polyphase resampling of (samples, leads) from one rate to another."""
-    step = ratio(source, target)
-    if step == 1:
-        return samples
+@lru_cache(maxsize=64)
+def _taps(up: int, down: int) -> npt.NDArray[np.float64]:
+    """The low-pass of scipy.signal.resample_poly: Kaiser window, ten zero crossings a side."""
     from scipy import signal
 
-    return np.asarray(signal.resample_poly(samples, step.numerator, step.denominator, axis=0, padtype="line"))
+    widest = max(up, down)
+    taps = np.asarray(signal.firwin(20 * widest + 1, 1 / widest, window=("kaiser", 5.0))) * up
+    taps.setflags(write=False)
+    return taps
+
+
+def resample(
+    samples: npt.NDArray[np.float64], source: float, target: int, most: int | None = None
+) -> npt.NDArray[np.float64]:
+    """Polyphase resampling of (samples, leads) from one rate to another; the first `most` samples of it."""
+    step = ratio(source, target)
+    up, down = step.numerator, step.denominator
+    n_out = -(-len(samples) * up // down)
+    n_out = n_out if most is None else min(n_out, most)
+    if up == down:
+        return samples[:n_out]
+    resampled: npt.NDArray[np.float64] = polyphase(samples, _taps(up, down), up, down, n_out)
+    return resampled

@@ -1,7 +1,7 @@
-"""The filter cascade, compiled: all sections and leads in one pass over the samples as they are stored.
+"""The inner loops, compiled: each makes one pass over all leads of the samples as they are stored.
 
-The same steps in the same order as `scipy.signal.sosfiltfilt` (odd extension, steady-state start values, forwards and
-backwards), to 1e-9 mV, at several times its speed.
+The filter takes the same steps in the same order as `scipy.signal.sosfiltfilt` (odd extension, steady-state start
+values, forwards and backwards), to 1e-9 mV, at several times its speed.
 """
 
 from __future__ import annotations
@@ -71,3 +71,80 @@ def filter_both_ways(samples: Samples, sections: Samples, start: Samples, reflec
     """
     filtered: Samples = _both_ways(np.ascontiguousarray(samples), sections, start, reflection)
     return filtered
+
+
+@compiled
+def survey(samples: Any, rail: float, block: int, probe: Any) -> Any:
+    """One look at (samples, leads) in mV, missing values (NaN) counting as 0 in sums.
+
+    Gives, by lead: missing samples, lowest, highest, samples at or beyond the rail; the sums of each whole `block` of
+    samples (blocks, leads); and the sums (3, leads) of the samples weighted by each row of `probe` (3, samples).
+    """
+    n_samples, n_leads = samples.shape
+    missing, railed = np.zeros(n_leads), np.zeros(n_leads)
+    lowest, highest = np.full(n_leads, np.inf), np.full(n_leads, -np.inf)
+    n_blocks = n_samples // block
+    sums, weighted = np.zeros((n_blocks + 1, n_leads)), np.zeros((3, n_leads))
+    for current in range(n_blocks + 1):
+        start, end = current * block, min((current + 1) * block, n_samples)
+        for time in range(start, end):  # without branches: selections run over several leads at once
+            for lead in range(n_leads):
+                value = samples[time, lead]
+                lowest[lead] = value if value < lowest[lead] else lowest[lead]
+                highest[lead] = value if value > highest[lead] else highest[lead]
+                missing[lead] += 1.0 if value != value else 0.0
+                railed[lead] += 1.0 if abs(value) >= rail else 0.0
+        for time in range(start, end):
+            first, second, third = probe[0, time], probe[1, time], probe[2, time]
+            for lead in range(n_leads):
+                value = samples[time, lead]
+                known = 0.0 if value != value else value
+                sums[current, lead] += known
+                weighted[0, lead] += first * known
+                weighted[1, lead] += second * known
+                weighted[2, lead] += third * known
+    return missing, lowest, highest, railed, sums[:n_blocks], weighted
+
+
+@compiled
+def polyphase(samples: Any, taps: Any, up: int, down: int, n_out: int) -> Any:
+    """The first `n_out` samples of (samples, leads) at up / down times the rate, through an odd number of FIR taps.
+
+    As scipy.signal.resample_poly(..., padtype="line"): the line from the first to the last sample is continued.
+    """
+    n_samples, n_leads = samples.shape
+    half = len(taps) // 2
+    reach = half // up + 1
+    slope = (samples[n_samples - 1] - samples[0]) / max(n_samples - 1, 1)
+    extended = np.empty((n_samples + 2 * reach, n_leads))
+    extended[reach : reach + n_samples] = samples
+    for time in range(reach):
+        extended[time] = samples[0] - slope * (reach - time)
+        extended[reach + n_samples + time] = samples[n_samples - 1] + slope * (time + 1)
+    out = np.zeros((n_out, n_leads))
+    for time in range(n_out):
+        center = time * down
+        for source in range(-((half - center) // up), (center + half) // up + 1):
+            tap = taps[center + half - source * up]
+            for lead in range(n_leads):
+                out[time, lead] += tap * extended[reach + source, lead]
+    return out
+
+
+@compiled
+def to_microvolts(samples: Any, n_samples: int, length: int, largest: int) -> Any:
+    """The first `n_samples` of (samples, leads) mV as (leads, length) int16 microvolts, and how many were clipped."""
+    n_leads = samples.shape[1]
+    stored = np.zeros((n_leads, length), np.int16)
+    clipped = 0
+    for time in range(n_samples):
+        for lead in range(n_leads):
+            value = np.rint(samples[time, lead] * 1000.0)
+            if value > largest:
+                value = largest
+                clipped += 1
+            elif value < -largest:
+                value = -largest
+                clipped += 1
+            stored[lead, time] = np.int16(value)
+    return stored, clipped

@@ -5,10 +5,13 @@ Measured on the millivolts that are kept, before any filter.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
 from peace.config import QualityConfig
+from peace.signal.kernel import survey
 from peace.signal.unreadable import Unreadable
 
 # Column of the shards -> meaning. `clipped_share` and `repaired_share` are known only after conditioning.
@@ -30,24 +33,20 @@ def measure(
 ) -> tuple[dict[str, float], npt.NDArray[np.bool_]]:
     """Quality of a (samples, 12) window in mV: named numbers, and which of the 12 leads are flat."""
     present = mask.astype(bool)
-    recorded = window if present.all() else window[:, present]
-    missing = np.isnan(recorded)
-    nan_share = missing.mean(axis=0)
-    known = np.where(missing, 0.0, recorded) if missing.any() else recorded
-    highest = np.where(missing, -np.inf, recorded).max(axis=0) if missing.any() else known.max(axis=0)
-    lowest = np.where(missing, np.inf, recorded).min(axis=0) if missing.any() else known.min(axis=0)
-    flat = np.zeros(len(mask), bool)
-    flat[present] = highest - lowest < config.flat_mv
-    peak = float(max(highest.max(), -lowest.min(), 0.0))
-    rail = float((np.abs(known) >= config.rail_mv).mean(axis=0).max()) if peak >= config.rail_mv else 0.0
+    block, probe = max(1, round(rate / 2)), _mains_probe(len(window), rate, mains_hz)
+    missing, lowest, highest, railed, sums, lines = survey(window, config.rail_mv, block, probe)
+    n_samples = len(window)
+    flat = present & ~(highest - lowest >= config.flat_mv)
+    peak = float(np.maximum(highest, -lowest)[present].max())
+    wander = np.median((sums[:, present] / block).std(axis=0)) if len(sums) > 1 else np.nan
     values = {
-        "nan_share": float(nan_share.max()),
+        "nan_share": float(missing[present].max() / n_samples),
         "flat_leads": float(flat.sum()),
-        "rail_share": rail,
-        "peak_mv": peak if np.isfinite(peak) else 0.0,
+        "rail_share": float(railed[present].max() / n_samples),
+        "peak_mv": max(peak, 0.0),
         "einthoven_mv": _einthoven(window, present),
-        "wander_mv": _wander(known, rate),
-        "mains_mv": _mains(known, rate, mains_hz),
+        "wander_mv": float(wander),
+        "mains_mv": _mains(lines[:, present], probe),
     }
     return values, flat
 
@@ -70,24 +69,19 @@ def _einthoven(window: npt.NDArray[np.float64], present: npt.NDArray[np.bool_]) 
     return float(np.sqrt(np.mean(error**2))) if error.size else float("nan")
 
 
-def _wander(known: npt.NDArray[np.float64], rate: float) -> float:
-    block = max(1, round(rate / 2))
-    count = len(known) // block
-    if count < 2:
-        return float("nan")
-    means = known[: count * block].reshape(count, block, -1).mean(axis=1)
-    return float(np.median(means.std(axis=0)))
-
-
-def _mains(known: npt.NDArray[np.float64], rate: float, mains_hz: float) -> float:
-    """Amplitude of one spectral line under a Hann window."""
+@lru_cache(maxsize=16)
+def _mains_probe(n_samples: int, rate: float, mains_hz: float) -> npt.NDArray[np.float64]:
+    """Rows (3, samples) that pick out one spectral line and the constant part under a Hann window; 0 for no mains."""
     if not 0 < mains_hz < rate / 2:
-        return float("nan")
-    n_samples = len(known)
+        return np.zeros((3, n_samples))
     turns = 2 * np.pi * mains_hz / rate * np.arange(n_samples)
     taper = np.hanning(n_samples)
-    probe = np.stack([taper * np.cos(turns), taper * np.sin(turns), taper]) / (taper.sum() / 2)
-    cosine, sine, mean = probe @ known
+    return np.stack([taper * np.cos(turns), taper * np.sin(turns), taper]) / max(taper.sum() / 2, 1e-12)
+
+
+def _mains(lines: npt.NDArray[np.float64], probe: npt.NDArray[np.float64]) -> float:
+    if not probe.any():
+        return float("nan")
     # what the window lets through of the constant part is taken off
-    leak = probe[:2].sum(axis=1)[:, None] * (mean / 2)
-    return float(np.median(np.hypot(cosine - leak[0], sine - leak[1])))
+    leak = probe[:2].sum(axis=1)[:, None] * (lines[2] / 2)
+    return float(np.median(np.hypot(*(lines[:2] - leak))))

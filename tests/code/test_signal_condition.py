@@ -11,7 +11,7 @@ from wfdb_files import heartbeats, write_record
 
 from peace.config import LeadsConfig, QualityConfig, SignalConfig
 from peace.signal import LEADS, QUALITY, Recording, Unreadable, condition, condition_file, read_record
-from peace.signal.filters import cascade, reflection, zero_phase
+from peace.signal.filters import cascade, ratio, reflection, resample, zero_phase
 
 TWELVE = LeadsConfig()
 LIMITS = QualityConfig()
@@ -33,6 +33,21 @@ def test_compiled_filter_equals_scipy(rate: float, notch: float, n_samples: int)
     sections = cascade(rate, 0.5, 100.0, notch)
     expected = scipy_signal.sosfiltfilt(sections.copy(), samples, axis=0, padlen=reflection(n_samples, rate))
     np.testing.assert_allclose(zero_phase(samples, sections, rate), expected, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("source", [100.0, 250.0, 360.0, 1000.0, 257.3])
+@pytest.mark.parametrize("target", [100, 500])
+@pytest.mark.parametrize("n_samples", [2, 999, 5000])
+def test_compiled_resampling_equals_scipy(source: float, target: int, n_samples: int) -> None:
+    samples = np.random.default_rng(0).normal(3, 5, (n_samples, 12))
+    step = ratio(source, target)
+    made = resample(samples, source, target)
+    if step == 1:
+        np.testing.assert_array_equal(made, samples)
+        return
+    expected = scipy_signal.resample_poly(samples, step.numerator, step.denominator, axis=0, padtype="line")
+    np.testing.assert_allclose(made, expected, atol=1e-9, rtol=0)
+    np.testing.assert_array_equal(resample(samples, source, target, 50), made[:50])
 
 
 def test_a_beat_stays_where_it_was() -> None:

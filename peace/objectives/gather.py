@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, distributed
-from torch.distributed.nn.functional import all_gather
 
 
 def gather_rows(x: Tensor) -> Tensor:
@@ -17,7 +18,23 @@ def gather_rows(x: Tensor) -> Tensor:
         return x
     counts = [torch.zeros(1, dtype=torch.long, device=x.device) for _ in range(distributed.get_world_size())]
     distributed.all_gather(counts, torch.tensor([len(x)], device=x.device))
-    lengths = [int(count) for count in counts]
-    padding = x.new_zeros(max(lengths) - len(x), *x.shape[1:])
-    parts = all_gather(torch.cat([x, padding]))
-    return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
+    return _Gather.apply(x, [int(count) for count in counts])
+
+
+class _Gather(torch.autograd.Function):
+    """All-gather whose backward sums what every worker's loss says about the rows of this one."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, lengths: list[int]) -> Tensor:
+        ctx.lengths = lengths
+        padded = x.new_zeros(max(lengths), *x.shape[1:])
+        padded[: len(x)] = x
+        parts = [torch.empty_like(padded) for _ in lengths]
+        distributed.all_gather(parts, padded)
+        return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        total = gradient.contiguous().clone()
+        distributed.all_reduce(total)
+        return total.split(ctx.lengths)[distributed.get_rank()], None

@@ -1,0 +1,342 @@
+"""The training task as a whole: it learns in every configuration, and nothing of the text side can leak."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from peace.config import Config, load_config
+from peace.descriptors import Descriptors, load_descriptors
+from peace.errors import ConfigError, DataError
+from peace.learning.task import PeaceTask, StepLosses
+from peace.models import EcgClassifier
+
+LABELS = ("NORM", "LAFB", "IRBBB", "CRBBB", "LVOLT", "LAE", "RAE", "LVH", "RVH", "STTC", "TAB_", "LQTS")
+
+NO_TEXT = ("objective.knowledge_weight=0", "objective.contrastive_weight=0")
+CONFIGURATIONS: dict[str, tuple[str, ...]] = {
+    "full": (),
+    "no text": NO_TEXT,
+    "no LSBC": ("objective.contrastive_weight=0",),
+    "no knowledge pass": ("objective.knowledge_weight=0",),
+    "label specific": ("objective.reading=label_specific",),
+    "jaccard": ("objective.reading=jaccard",),
+    "no CAF": ("objective.gate.form=fixed",),
+    "single text": ("objective.text_variant=single",),
+    "permuted text": ("objective.text_variant=permuted",),
+    "sum": ("objective.axis_composition=sum", "objective.fusion=mean"),
+    "attention": ("objective.axis_composition=attention",),
+    "frozen text": ("model.text.frozen_layers=2",),
+    "pooler": ("model.text.pooling=pooler", "model.text.frozen_layers=0"),
+    "group norm": ("model.encoder.norm=group",),
+}
+
+
+@pytest.fixture(scope="module")
+def descriptors() -> Descriptors:
+    return load_descriptors("curated", LABELS)
+
+
+def configure(*overrides: str) -> Config:
+    # wider than the preset: it learns by heart in fewer steps
+    wide = ["model.encoder.stem=[16]", "model.encoder.widths=[16,32]"]
+    return load_config("debug", None, ["model.query.dropout=0", *wide, *overrides])
+
+
+def build(descriptors: Descriptors | None, *overrides: str, seed: int = 0) -> PeaceTask:
+    torch.manual_seed(seed)
+    return PeaceTask(configure(*overrides), LABELS, descriptors)
+
+
+def batch(size: int = 32, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Noise that repeats like a beat, with labels at random: whatever is learned of it is learned by heart."""
+    generator = torch.Generator().manual_seed(seed)
+    ecg = torch.randn(size, 12, 25, generator=generator).repeat(1, 1, 8)
+    target = (torch.rand(size, 12, generator=generator) < 0.15).float()
+    target[target.sum(dim=1) == 0, 0] = 1
+    return ecg, torch.ones(size, 12), target
+
+
+def fit(task: PeaceTask, steps: int, **inputs: Any) -> StepLosses:
+    """Some steps on one batch; the rate rises, then falls, so that running statistics catch up with the weights."""
+    ecg, mask, target = inputs.get("data") or batch()
+    optimiser = torch.optim.AdamW(task.parameter_groups(1e-2, 1e-3, 0.0))
+    peaks = [group["lr"] for group in optimiser.param_groups]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, peaks, total_steps=steps)
+    task.train()
+    for _ in range(steps):
+        losses = task(ecg, mask, target, 0.5)
+        optimiser.zero_grad()
+        losses.total.backward()
+        torch.nn.utils.clip_grad_norm_(task.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+    return losses
+
+
+@pytest.mark.parametrize("name", list(CONFIGURATIONS))
+def test_every_configuration_overfits_32_records(descriptors: Descriptors, name: str) -> None:
+    task = build(descriptors, *CONFIGURATIONS[name])
+    data = batch()
+    first = task(*data, 0.5).classification
+    losses = fit(task, 110, data=data)
+    assert first > 0.5
+    assert losses.classification < 0.02
+    # by the ECG alone, in evaluation mode
+    task.eval()
+    assert torch.equal(task.classifier(data[0], data[1]) > 0, data[2] > 0.5)
+
+
+@pytest.mark.parametrize("name", list(CONFIGURATIONS))
+def test_every_parameter_gets_a_gradient_in_every_step(descriptors: Descriptors, name: str) -> None:
+    """So that DDP needs no search for unused parameters; also with the gate shut and one record."""
+    task = build(descriptors, *CONFIGURATIONS[name])
+    for size, gate in ((8, 0.0), (1, 1.0)):
+        task.zero_grad(set_to_none=True)
+        task(*batch(size), gate).total.backward()
+        wanted = {parameter_name for parameter_name, p in task.named_parameters() if p.requires_grad}
+        got = {parameter_name for parameter_name, p in task.named_parameters() if p.grad is not None}
+        assert got == wanted
+        assert all(torch.isfinite(p.grad).all() for p in task.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("name", list(CONFIGURATIONS))
+def test_the_groups_hold_every_trainable_parameter_once(descriptors: Descriptors, name: str) -> None:
+    task = build(descriptors, *CONFIGURATIONS[name])
+    groups = task.parameter_groups(1e-3, 1e-5, 0.02)
+    held = [id(parameter) for group in groups for parameter in group["params"]]
+    assert len(held) == len(set(held))
+    assert set(held) == {id(parameter) for parameter in task.parameters() if parameter.requires_grad}
+    for group in groups:
+        assert group["lr"] == (1e-5 if group["name"].startswith("text") else 1e-3)
+        assert (group["weight_decay"] == 0) == group["name"].endswith("undecayed")
+        assert all((parameter.ndim > 1) == (group["weight_decay"] > 0) for parameter in group["params"])
+    trained_text = {"full", "pooler"} & {name}
+    assert {"text"} <= {group["name"] for group in groups} if trained_text else True
+
+
+def test_total_is_the_weighted_sum_of_its_parts(descriptors: Descriptors) -> None:
+    task = build(descriptors, "objective.knowledge_weight=0.3", "objective.contrastive_weight=0.7")
+    losses = task(*batch(), 0.4)
+    expected = losses.classification + 0.3 * losses.knowledge + 0.4 * 0.7 * losses.contrastive
+    torch.testing.assert_close(losses.total.detach(), expected)
+    bare = build(None, *NO_TEXT)(*batch(), 1.0)
+    assert torch.equal(bare.total.detach(), bare.classification)
+    assert bare.knowledge == bare.contrastive == 0
+
+
+def test_deleting_the_text_side_leaves_the_outputs_bit_equal(descriptors: Descriptors) -> None:
+    task = build(descriptors)
+    fit(task, 3)
+    task.eval()
+    ecg, mask, _ = batch(5, seed=1)
+    expected = task.classifier(ecg, mask)
+    task.text_side = None
+    assert torch.equal(task.classifier(ecg, mask), expected)
+    bare = EcgClassifier(task_config().model, LABELS).eval()
+    bare.load_state_dict(task.classifier.state_dict())
+    del task
+    assert torch.equal(bare(ecg, mask), expected)
+
+
+def task_config() -> Config:
+    return configure()
+
+
+def test_the_classifiers_state_has_nothing_of_the_text_side(descriptors: Descriptors) -> None:
+    with_text, without = build(descriptors), build(None, *NO_TEXT)
+    assert with_text.classifier.state_dict().keys() == without.classifier.state_dict().keys()
+    text = [parameter for parameter in with_text.text_side.parameters()]
+    assert text
+    own = {id(parameter) for parameter in with_text.classifier.parameters()}
+    assert not own & {id(parameter) for parameter in text}
+
+
+def test_one_seed_gives_one_classifier_with_or_without_text(descriptors: Descriptors) -> None:
+    with_text, without = build(descriptors), build(None, *NO_TEXT)
+    for (name, one), other in zip(
+        with_text.classifier.named_parameters(), without.classifier.parameters(), strict=True
+    ):
+        assert torch.equal(one, other), name
+
+
+def test_label_names_set_the_queries(descriptors: Descriptors) -> None:
+    with_text, without = build(descriptors), build(None, *NO_TEXT)
+    queries = with_text.classifier.query.queries
+    assert not torch.allclose(queries, without.classifier.query.queries)
+    order = LABELS[::-1]
+    torch.manual_seed(0)
+    turned = PeaceTask(configure(), order, load_descriptors("curated", order))
+    torch.testing.assert_close(turned.classifier.query.queries, queries.flip(0), rtol=1e-4, atol=1e-4)
+
+
+def test_graded_logits_do_not_depend_on_the_labels_given(descriptors: Descriptors) -> None:
+    """In training as in evaluation mode: the pass with axis tokens gives no logits."""
+    task = build(descriptors, "objective.axis_dropout=0")
+    ecg, mask, target = batch(8)
+    for mode in (True, False):
+        task.train(mode)
+        told = task(ecg, mask, target, 1.0)
+        lied = task(ecg, mask, 1 - target, 1.0)
+        assert torch.equal(told.logits, lied.logits)
+        assert not torch.isclose(told.knowledge, lied.knowledge)
+        assert not told.logits.requires_grad
+
+
+def test_the_ecg_path_learns_although_axis_tokens_give_the_answer_away(descriptors: Descriptors) -> None:
+    task = build(descriptors, "objective.knowledge_weight=5", "objective.axis_dropout=0")
+    data = batch()
+    losses = fit(task, 110, data=data)
+    assert losses.knowledge < 0.05
+    assert losses.classification < 0.05
+    # and the other way round: tokens of the wrong labels mislead only the knowledge pass
+    task.eval()
+    with torch.no_grad():
+        wrong = task(data[0], data[1], data[2].roll(1, 0), 1.0)
+    torch.testing.assert_close(wrong.logits, task.classifier(data[0], data[1]))
+
+
+def test_the_ecg_path_learns_with_axis_tokens_of_other_records(descriptors: Descriptors) -> None:
+    task = build(descriptors)
+    composer = task.text_side.composer
+    inner = composer.forward
+    composer.forward = lambda target: inner(target.roll(1, 0))
+    assert fit(task, 110).classification < 0.02
+
+
+def test_axis_tokens_are_only_of_positive_labels(descriptors: Descriptors) -> None:
+    for composition in ("mean", "sum", "attention"):
+        task = build(descriptors, f"objective.axis_composition={composition}").eval()
+        composer = task.text_side.composer
+        alone = composer(torch.eye(12))
+        pair = torch.zeros(2, 12)
+        pair[0, [3, 7]] = 1
+        tokens = composer(pair)
+        both = alone[3] + alone[7]
+        if composition == "mean":
+            torch.testing.assert_close(tokens[0], both / 2)
+        elif composition == "sum":
+            torch.testing.assert_close(tokens[0], both)
+        else:
+            share = ((tokens[0] - alone[7]) / (alone[3] - alone[7])).median(dim=1).values
+            assert ((share > 0) & (share < 1)).all()
+            expected = share[:, None] * alone[3] + (1 - share[:, None]) * alone[7]
+            torch.testing.assert_close(tokens[0], expected, rtol=1e-3, atol=1e-4)
+        assert torch.equal(tokens[1], torch.zeros_like(tokens[1]))
+
+
+def test_the_composer_equals_encoding_every_record_by_itself(descriptors: Descriptors) -> None:
+    task = build(descriptors).eval()
+    composer = task.text_side.composer
+    target = batch(6)[2]
+    for record, tokens in zip(target, composer(target), strict=True):
+        own = [descriptors.texts[k] for k in range(12) if record[k]]
+        for axis in range(3):
+            naive = composer.project(composer.encoder.encode([texts[axis] for texts in own])).mean(dim=0)
+            torch.testing.assert_close(tokens[axis], naive, rtol=1e-4, atol=1e-5)
+
+
+def test_axis_dropout_hides_tokens_in_training_only(descriptors: Descriptors) -> None:
+    task = build(descriptors, "objective.axis_dropout=0.9")
+    side, axes = task.text_side, torch.zeros(200, 3, 32)
+    torch.manual_seed(0)
+    assert 0.85 < side.train().memory(axes)[1].float().mean() < 0.95
+    assert not side.eval().memory(axes)[1].any()
+
+
+def test_a_single_record_trains_and_scores(descriptors: Descriptors) -> None:
+    task = build(descriptors)
+    losses = task(*batch(1), 1.0)
+    losses.total.backward()
+    assert torch.isfinite(losses.total)
+    task.eval()
+    assert task.classifier(*batch(1)[:2]).shape == (1, 12)
+
+
+def test_a_record_without_labels_trains(descriptors: Descriptors) -> None:
+    task = build(descriptors)
+    ecg, mask, target = batch(4)
+    losses = task(ecg, mask, torch.zeros_like(target), 1.0)
+    losses.total.backward()
+    assert torch.isfinite(losses.total)
+    assert losses.contrastive == 0
+
+
+def test_the_temperature_and_the_trained_text_layers_learn(descriptors: Descriptors) -> None:
+    task = build(descriptors)
+    before = {name: p.detach().clone() for name, p in task.text_side.named_parameters()}
+    fit(task, 3)
+    moved = {name for name, p in task.text_side.named_parameters() if not torch.equal(p, before[name])}
+    assert "contrast.log_temperature" in moved
+    assert any("layer.1." in name for name in moved)
+    assert not any("layer.0." in name or "embeddings" in name for name in moved)
+
+
+def test_the_same_seed_trains_to_the_same_numbers(descriptors: Descriptors) -> None:
+    def trained() -> dict[str, torch.Tensor]:
+        torch.manual_seed(11)
+        task = PeaceTask(load_config("debug"), LABELS, descriptors)
+        fit(task, 4)
+        return {**task.classifier.state_dict(), **task.training_state()}
+
+    one, other = trained(), trained()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_text_side_goes_on_from_its_state(descriptors: Descriptors) -> None:
+    task = build(descriptors)
+    fit(task, 3)
+    state = task.training_state()
+    assert not any("layer.0." in name for name in state), "the frozen part has no place in a checkpoint"
+    other = build(descriptors, seed=9)
+    other.classifier.load_state_dict(task.classifier.state_dict())
+    other.load_training_state(state)
+    task.eval(), other.eval()
+    for one, two in zip(vars(task(*batch())).values(), vars(other(*batch())).values(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_a_text_side_of_another_configuration_is_refused(descriptors: Descriptors) -> None:
+    state = build(descriptors).training_state()
+    for override in ("model.width=16", "model.text.frozen_layers=0", "model.text.frozen_layers=2"):
+        with pytest.raises(DataError, match="another configuration"):
+            build(descriptors, override).load_training_state(state)
+    # fewer objectives are another matter: what they do not need may go
+    build(descriptors, "objective.contrastive_weight=0").load_training_state(state)
+    build(None, *NO_TEXT).load_training_state(state)
+
+
+def test_no_text_loads_no_text_encoder() -> None:
+    task = build(None, *NO_TEXT, "model.text.name=/no/such/folder")
+    assert task.text_side is None
+    assert task.training_state() == {}
+
+
+def test_descriptors_of_other_labels_are_refused(descriptors: Descriptors) -> None:
+    for wrong in (None, load_descriptors("curated", LABELS[::-1])):
+        with pytest.raises(ConfigError, match="same order"):
+            build(wrong)
+
+
+def test_half_precision_trains_to_nearly_the_same_losses(descriptors: Descriptors) -> None:
+    task = build(descriptors, "objective.axis_dropout=0")
+    full = task(*batch(), 1.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = task(*batch(), 1.0)
+    half.total.backward()
+    for name in ("classification", "knowledge", "contrastive"):
+        torch.testing.assert_close(getattr(half, name), getattr(full, name), rtol=0.05, atol=0.05)
+    assert half.total.dtype == half.logits.dtype == torch.float32
+
+
+def test_frozen_stages_do_not_move_while_the_rest_does(descriptors: Descriptors) -> None:
+    task = build(descriptors)
+    task.freeze_stages(1)
+    before = {name: value.clone() for name, value in task.classifier.state_dict().items()}
+    fit(task, 5)
+    after = task.classifier.state_dict()
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert {name for name in before if name.startswith(("encoder.stem", "encoder.stages.0"))} <= same
+    assert not {name for name in before if name.startswith("encoder.stages.1") and "weight" in name} & same

@@ -1,0 +1,96 @@
+"""Two workers with half a batch each take the step that one worker with the whole batch takes."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+from torch import distributed, multiprocessing
+from torch.nn.parallel import DistributedDataParallel
+
+from peace.config import load_config
+from peace.descriptors import load_descriptors
+from peace.learning.task import PeaceTask
+from peace.objectives.gather import gather_rows
+
+LABELS = ("NORM", "LVH", "RVH", "STTC", "TAB_")
+RECORDS = 10
+
+
+def task(reading: str) -> PeaceTask:
+    # statistics over a batch and random hiding differ between halves and whole by nature, so they are left out
+    off = ["model.encoder.norm=group", "model.query.dropout=0", "objective.axis_dropout=0"]
+    torch.manual_seed(0)
+    config = load_config("debug", None, [*off, f"objective.reading={reading}"])
+    return PeaceTask(config, LABELS, load_descriptors("curated", LABELS))
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    target = (torch.rand(RECORDS, len(LABELS), generator=generator) < 0.4).float()
+    target[:5, 1] = 0
+    target[5:, 1] = 1  # a label that only the second worker sees
+    return torch.randn(RECORDS, 12, 200, generator=generator), torch.ones(RECORDS, 12), target
+
+
+def worker(rank: int, port: int, folder: str) -> None:
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", rank=rank, world_size=2)
+    half = slice(0, 5) if rank == 0 else slice(5, 10)
+    found = {}
+    for reading in ("label_set", "label_specific"):
+        module = task(reading)
+        parallel = DistributedDataParallel(module)  # held: its hooks on the gradients go with it
+        losses = parallel(*(part[half] for part in batch()), 0.8)
+        losses.total.backward()
+        gradients = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
+        found[reading] = {"contrastive": losses.contrastive, "gradients": gradients}
+    # uneven: three rows here, seven there
+    rows = torch.arange(20.0).reshape(10, 2).requires_grad_()
+    mine = rows[:3] if rank == 0 else rows[3:]
+    gathered = gather_rows(mine)
+    (gathered**2).sum().backward()
+    found["uneven"] = {"rows": gathered.detach(), "gradient": rows.grad}
+    torch.save(found, Path(folder) / f"{rank}.pt")
+    distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, torch.Tensor]]]:
+    folder = tmp_path_factory.mktemp("ranks")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.spawn(worker, (port, str(folder)), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+@pytest.mark.parametrize("reading", ["label_set", "label_specific"])
+def test_two_workers_with_half_a_batch_equal_one(found: list[dict[str, dict[str, torch.Tensor]]], reading: str) -> None:
+    module = task(reading)
+    losses = module(*batch(), 0.8)
+    losses.total.backward()
+    for rank in found:
+        torch.testing.assert_close(rank[reading]["contrastive"], losses.contrastive, rtol=1e-5, atol=1e-5)
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                gradient = rank[reading]["gradients"][name]
+                torch.testing.assert_close(
+                    gradient, parameter.grad, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
+                )
+
+
+def test_workers_with_unlike_numbers_of_rows_share_them_all(
+    found: list[dict[str, dict[str, torch.Tensor]]],
+) -> None:
+    rows = torch.arange(20.0).reshape(10, 2)
+    for rank, own in enumerate((slice(0, 3), slice(3, 10))):
+        uneven = found[rank]["uneven"]
+        assert torch.equal(uneven["rows"], rows)
+        expected = torch.zeros_like(rows)
+        expected[own] = 2 * 2 * rows[own]  # each of the two workers computed the sum
+        assert torch.equal(uneven["gradient"], expected)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from peace.signal.unreadable import Unreadable
 
@@ -18,6 +19,7 @@ MAX_SEGMENTS = 1000
 MAX_SAMPLES = 20_000_000
 MAX_RATE = 100_000.0
 MAX_FRAME = 64
+LONGEST_NUMBER = 12
 DEFAULT_RATE = 250.0
 DEFAULT_GAIN = 200.0
 # Beyond these the millivolts would overflow, or round to nothing.
@@ -29,7 +31,6 @@ NAME = re.compile(r"([-\w]+)(?:/(\d{1,9}))?", re.ASCII)
 RATE = re.compile(rf"({NUMBER})(?:/-?{NUMBER}(?:\(-?{NUMBER}\))?)?", re.ASCII)
 FORMAT = re.compile(r"(\d{1,4})(?:x(\d{1,9}))?(?::(\d{1,12}))?(?:\+(\d{1,12}))?", re.ASCII)
 GAIN = re.compile(rf"([-+]?{NUMBER})(?:\(({INTEGER})\))?(?:/(\S+))?", re.ASCII)
-WHOLE = re.compile(INTEGER, re.ASCII)
 COUNT = re.compile(r"\d{1,18}", re.ASCII)
 
 # Millivolts in one of these. MIMIC and PTB-XL write mV; device exports often uV.
@@ -135,21 +136,16 @@ def _signal_line(line: str) -> SignalLine:
     if len(words) < 2:
         raise Unreadable("bad_header", f"signal line {line[:80]!r}")
     _refuse_other_folders(words[0])
-    form = FORMAT.fullmatch(words[1])
-    if form is None:
-        raise Unreadable("bad_header", f"format {words[1][:40]!r}")
-    per_frame = int(form[2] or 1)
-    if not 0 < per_frame <= MAX_FRAME:
-        raise Unreadable("bad_header", f"{per_frame} samples a frame")
+    form, per_frame, skew, offset = _form(words[1])
     numbers = [_whole(word, line) for word in words[3:8]]
     _resolution, zero, initial, checksum, _block = numbers + [None] * (5 - len(numbers))
     gain, baseline, units = _gain(words[2], zero or 0) if len(words) > 2 else (DEFAULT_GAIN, 0, "mV")
     return SignalLine(
         file=words[0],
-        format=int(form[1]),
+        format=form,
         per_frame=per_frame,
-        skew=int(form[3] or 0),
-        offset=int(form[4] or 0),
+        skew=skew,
+        offset=offset,
         gain=gain,
         baseline=baseline,
         units=units,
@@ -159,6 +155,19 @@ def _signal_line(line: str) -> SignalLine:
     )
 
 
+@lru_cache(maxsize=1024)
+def _form(word: str) -> tuple[int, int, int, int]:
+    """Format, samples a frame, skew and byte offset."""
+    match = FORMAT.fullmatch(word)
+    if match is None:
+        raise Unreadable("bad_header", f"format {word[:40]!r}")
+    per_frame = int(match[2] or 1)
+    if not 0 < per_frame <= MAX_FRAME:
+        raise Unreadable("bad_header", f"{per_frame} samples a frame")
+    return int(match[1]), per_frame, int(match[3] or 0), int(match[4] or 0)
+
+
+@lru_cache(maxsize=1024)
 def _gain(word: str, adc_zero: int) -> tuple[float, int, str]:
     """Gain in units a millivolt, baseline (the ADC's zero where none is written) and units."""
     match = GAIN.fullmatch(word)
@@ -173,7 +182,8 @@ def _gain(word: str, adc_zero: int) -> tuple[float, int, str]:
 
 
 def _whole(word: str, line: str) -> int:
-    if WHOLE.fullmatch(word) is None:
+    digits = word[1:] if word[0] in "+-" else word
+    if not (digits.isdecimal() and digits.isascii() and len(digits) <= LONGEST_NUMBER):
         raise Unreadable("bad_header", f"{word[:40]!r} in signal line {line[:80]!r}")
     return int(word)
 

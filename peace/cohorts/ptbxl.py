@@ -25,7 +25,8 @@ from peace.cohorts.tables import read_table
 from peace.config import Config
 from peace.labels import LabelSet
 
-COLUMNS = ("ecg_id", "patient_id", "age", "sex", "scp_codes", "filename_hr", "strat_fold")
+COLUMNS = ("ecg_id", "patient_id", "age", "sex", "scp_codes", "filename_hr")
+FOLD = ("strat_fold",)
 OVER_89 = 300.0  # years: what the data set writes for everyone above 89; read as 90, the least that it can mean
 FOLDS = {**{str(fold): "train" for fold in range(1, 9)}, "9": "val", "10": "test"}
 SEX = {"0": "male", "1": "female"}
@@ -36,7 +37,11 @@ Codes = dict[str, float]
 
 def read(root: Path, labels: LabelSet, config: Config) -> CohortIndex:
     """Read the tables of a PTB-XL tree. Raises DataError for a missing file or column."""
-    table = read_table(root / "ptbxl_database.csv", COLUMNS)
+    table_path = root / "ptbxl_database.csv"
+    if config.split.official_folds:
+        table = read_table(table_path, COLUMNS + FOLD)
+    else:
+        table = read_table(table_path, COLUMNS, optional=FOLD)
     frame = table.frame
     statements = _statements(root / "scp_statements.csv")
     codes = _parse_codes(frame["scp_codes"])
@@ -78,7 +83,7 @@ def read(root: Path, labels: LabelSet, config: Config) -> CohortIndex:
 
 def _statements(path: Path) -> dict[str, tuple[str, str]]:
     """Code -> (diagnostic_subclass, or empty where not diagnostic; description)."""
-    frame = read_table(path, ["", "diagnostic", "diagnostic_subclass", "description"]).frame
+    frame = read_table(path, ["", "diagnostic", "diagnostic_subclass"], optional=["description"]).frame
     return {
         code: (subclass if _is_one(diagnostic) else "", description)
         for code, diagnostic, subclass, description in zip(

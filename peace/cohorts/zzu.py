@@ -28,7 +28,7 @@ from peace.labels import LabelSet
 COLUMNS = ("Filename", "ECG_ID", "Patient_ID", "Age", "Gender", "Lead", "AHA_code", "CHN_code")
 SIGNALS = "Child_ecg"  # the folder that the Filename column leaves out
 ABSENT = ("", "Null", "null", "NULL", "N/A", "nan")
-DAYS = r"^(\d{1,6})(?:\.0+)?\s*d$"  # ages are written 3714d
+DAYS = r"^(\d{1,6})(?:\.0+)?\s*[dD]$"  # ages are written 3714d
 SEX = {"male": "male", "female": "female"}
 
 

@@ -48,7 +48,7 @@ class Label(Section):
     full_name: str = Field(min_length=1)
     aha: Codes = ()
     chn: Codes = ()
-    scp: ScpRule = ScpRule.model_validate({})
+    scp: ScpRule = ScpRule()
 
 
 class LineRule(Section):

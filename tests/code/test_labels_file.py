@@ -51,6 +51,14 @@ def test_a_label_set_travels_to_another_process(tmp_path: Path) -> None:
     assert again.digest == three.digest
 
 
+def test_the_example_of_the_documentation_works(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "labels.md").read_text(encoding="utf-8")
+    example = page.split("```yaml\n")[1].split("```")[0]
+    three = load_label_set(write(tmp_path, example))
+    assert three.labels == ("NORMAL", "LONGQT", "STT")
+    assert three.from_report(["Normal ECG", "Long QTc interval"]) == ["LONGQT"]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

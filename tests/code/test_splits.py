@@ -153,6 +153,36 @@ def test_two_processes_with_different_hash_seeds_agree() -> None:
     assert len(outputs[0]) > 400
 
 
+AT_FULL_SIZE = """
+import resource, time
+import numpy as np, pandas as pd
+from peace.config import SplitConfig
+from peace.splits import SPLITS, split_patients
+rng = np.random.default_rng(0)
+patients, records = 161_352, 483_051
+weight = np.minimum(260, 1 + rng.pareto(1.2, patients))
+owner = np.concatenate([np.arange(patients), rng.choice(patients, records - patients, p=weight / weight.sum())])
+often = np.array([0.4, 0.08, 0.03, 0.07, 0.05, 0.1, 0.02, 0.12, 0.006, 0.3, 0.2, 0.09])
+habit = rng.random((patients, 12)) < often
+targets = np.where(rng.random((records, 12)) < 0.8, habit[owner], rng.random((records, 12)) < often)
+started = time.perf_counter()
+split = split_patients(pd.Series(owner.astype(str)), targets, SplitConfig())
+seconds = time.perf_counter() - started
+shares = np.array([targets[(split == name).to_numpy()].sum(axis=0) / targets.sum(axis=0) for name in SPLITS])
+off = np.abs(shares - np.array([[0.8], [0.1], [0.1]])).max()
+print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2, off)
+"""
+
+
+@pytest.mark.heavy
+def test_the_size_of_mimic_takes_seconds_and_little_memory() -> None:
+    done = subprocess.run([sys.executable, "-c", AT_FULL_SIZE], capture_output=True, text=True, check=True)
+    seconds, gigabytes, off = map(float, done.stdout.split())
+    assert seconds < 60
+    assert gigabytes < 2
+    assert off < 0.002
+
+
 def test_a_patient_in_two_splits_is_named() -> None:
     manifest = pd.DataFrame(
         {

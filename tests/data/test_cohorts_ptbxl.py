@@ -129,6 +129,13 @@ def test_official_folds(tmp_path: Path) -> None:
     assert index.frame["excluded"].dropna().to_dict() == {10: "no_fold"}
 
 
+def test_folds_are_wanted_only_where_they_are_used(tmp_path: Path) -> None:
+    root = ptbxl_tree(tmp_path, [ptbxl_row()], PTBXL_HEADER.replace("strat_fold", "fold"))
+    assert pd.isna(manifest_of(root).loc["1", "excluded"])
+    with pytest.raises(DataError, match="has no column 'strat_fold'; did you mean 'fold'"):
+        manifest_of(root, "split.official_folds=true")
+
+
 def test_a_report_may_run_over_lines_and_a_stray_quote_spoils_one(tmp_path: Path) -> None:
     rows = [
         ptbxl_row("1", report='"first line\nsecond, line"'),

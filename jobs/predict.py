@@ -101,7 +101,7 @@ def _checkpoint(model: str, config: Config) -> Iterator[Path]:
 
 
 def _fetch(model: str, config: Config, place: Path) -> Path:
-    from jobs.tracking import connect, first_line, tracking_uri
+    from jobs.store import connect, first_line, tracking_uri
 
     uri = tracking_uri(config)
     file = Path(uri.removeprefix("sqlite:///"))

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import re
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from jobs.store import connect, experiment_id, first_line, tracking_uri
 from peace.config import Config
 from peace.errors import ConfigError
 from peace.files import digest, write_text
@@ -33,7 +32,6 @@ VALUE_LIMIT = 6000  # characters of a parameter or tag that MLflow takes
 KEY_LIMIT = 250
 PARAMS_PER_BATCH = 100
 METRICS_PER_BATCH = 1000
-SERVER_PATIENCE = 5.0  # seconds that a tracking server may take to say that it is there
 
 Item = TypeVar("Item")
 
@@ -172,56 +170,6 @@ def open_run(config: Config, out: Path, verb: str, parent: str | None, enabled: 
     return run
 
 
-def tracking_uri(config: Config) -> str:
-    """Where runs are kept: tracking.uri, then MLFLOW_TRACKING_URI, then mlflow.db in the current directory.
-
-    Raises ConfigError for a folder, which MLflow 3 refuses as a store.
-    """
-    uri = config.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
-    if "://" not in uri or uri.startswith("file:"):
-        raise ConfigError(f"tracking.uri '{uri}' is not a store: write sqlite:////path/mlflow.db or http://host:port")
-    return uri
-
-
-def connect(uri: str) -> MlflowClient:
-    """A client of a store. Raises OSError at once where a server does not answer, rather than minutes later."""
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    if uri.startswith(("http://", "https://")):
-        urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=SERVER_PATIENCE).close()
-    elif uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).absolute().parent.mkdir(parents=True, exist_ok=True)
-    from mlflow import MlflowClient
-
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
-
-
-def experiment_id(client: MlflowClient, name: str, uri: str) -> str:
-    """The experiment's id; it is made where it is missing, with its artefacts beside a sqlite store."""
-    from mlflow.exceptions import MlflowException
-
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        place = None
-        if uri.startswith("sqlite:///"):
-            place = (Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlartifacts").as_uri()
-        try:
-            return str(client.create_experiment(name, artifact_location=place))
-        except MlflowException:
-            # another job made it in the meantime
-            found = client.get_experiment_by_name(name)
-            if found is None:
-                raise
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
-
-
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted keys and values of nested mappings."""
     for key, value in values.items():
@@ -249,12 +197,6 @@ def warn(verb: str, message: str) -> None:
     # without the job's log file, logging would say it on stderr a second time
     if log.handlers:
         log.warning(message)
-
-
-def first_line(error: Exception) -> str:
-    """The beginning of an error's text; some of MLflow's hold a whole traceback."""
-    text = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {text[0][:200]}"
 
 
 def git_commit() -> str | None:

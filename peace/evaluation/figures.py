@@ -43,10 +43,10 @@ def auc_by_label(metrics: Mapping[str, Any], path: Path) -> Path:
     axes.axvline(0.5, color=GREY, linewidth=1, linestyle=":")
     axes.axvline(metrics["macro_auc"], color=ORANGE, linewidth=1.2)
     lowest = min([0.5, *(values["auc_low"] or values["auc"] for _, values in scored)])
-    axes.set_xlim(max(0.0, lowest - 0.03), 1.005)
+    axes.set_xlim(max(-0.01, lowest - 0.03), 1.01)
     axes.set_xlabel("AUC on the test split" + _interval_words(metrics))
     for row, (_, values) in enumerate(scored):
-        words = f"{values['auc']:.3f}   {values['positives']} positives"
+        words = f"{values['auc']:.3f}   {values['positives']} positive{'' if values['positives'] == 1 else 's'}"
         axes.text(1.02, row, words, transform=axes.get_yaxis_transform(), va="center", fontsize=9, color="#333333")
     title = f"macro AUC {metrics['macro_auc']:.3f} (red line), chance dotted"
     if metrics["left_out"]:
@@ -142,7 +142,11 @@ def training_history(epochs: Sequence[Mapping[str, Any]], path: Path) -> Path | 
     for axes, (name, series) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for place, (key, (at, values)) in enumerate(series.items()):
             colour = cm.tab10.colors[place] if len(series) > 1 else BLUE  # type: ignore[attr-defined]
-            axes.plot(at, values, "o-", markersize=3, linewidth=1.5, color=colour, label=_words(key))
+            # the two classification losses are often one above the other
+            line = "o--" if key == "loss_knowledge" else "o-"
+            axes.plot(at, values, line, markersize=3, linewidth=1.5, color=colour, label=_words(key))
+        if name != "loss":
+            _at_least(axes, 0.1)
         axes.set_title(name, fontsize=10, loc="left")
         axes.set_xlabel("epoch", fontsize=9)
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -160,6 +164,13 @@ def _series(epochs: Sequence[Mapping[str, Any]], wanted: Any) -> dict[str, tuple
         points = [(line.get("epoch", n), line[key]) for n, line in enumerate(epochs) if line.get(key) is not None]
         found[key] = ([at for at, _ in points], [value for _, value in points])
     return found
+
+
+def _at_least(axes: Axes, span: float) -> None:
+    """Widen the vertical axis to a span, so that noise does not look like a trend."""
+    low, high = axes.get_ylim()
+    more = max(0.0, span - (high - low)) / 2
+    axes.set_ylim(low - more, high + more)
 
 
 def _words(key: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from jobs.harness import Job, Table, Verb, main
-from peace.config import dump_config
+from peace.config import Config, dump_config
 
 
 def work(job: Job) -> dict[str, Any]:
@@ -22,3 +23,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def tables(result: dict[str, Any]) -> list[Table]:
     """Nothing beside the YAML."""
     return []
+
+
+VERB = Verb(
+    name="config",
+    summary="Print the configuration that a preset, a file and overrides amount to, as YAML.",
+    add_arguments=add_arguments,
+    work=work,
+    tables=tables,
+    sections=tuple(Config.model_fields),
+    tracked=False,
+    keeps_run=False,
+)
+
+if __name__ == "__main__":
+    sys.exit(main(VERB))

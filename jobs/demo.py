@@ -39,12 +39,12 @@ class Stages:
         self.overrides = _differences(job.config, job.args.preset)
 
     def call(self, stage: str, verb_name: str, arguments: Sequence[str | Path]) -> dict[str, Any]:
-        """Run one verb into OUT/<stage>."""
+        """Run one verb into OUT/<stage>, or where it writes by itself: evaluate and register beside their run."""
         print(f"\n== {stage}", file=sys.stderr)
         verb: Verb = importlib.import_module(f"jobs.{verb_name}").VERB
         out = self.job.out / stage
-        words = [*map(str, arguments), "--out", str(out), "--preset", self.job.args.preset]
-        args = parser_of(verb).parse_args(words)
+        args = parser_of(verb).parse_args([*map(str, arguments), "--preset", self.job.args.preset])
+        args.out = None if verb.default_out(args) else out
         args.parent_run = self.job.run.run_id
         self.results[stage] = execute(verb, args, self.overrides)
         return self.results[stage]
@@ -69,12 +69,12 @@ def work(job: Job) -> dict[str, Any]:
                 name, "adapt", ["--checkpoint", out / "pretrain", "--shards", out / f"shards-{cohort}", *options]
             )
         for name in ("pretrain", *PROTOCOLS):
-            stages.call(f"evaluate-{name}", "evaluate", ["--run", out / name])
+            stages.call(f"evaluate-{name}", "evaluate", ["--run", out / name, "--synthetic"])
         registered: dict[str, Any] = {}
         if job.config.tracking.enabled:
-            registered = stages.call("register", "register", ["--run", out / REGISTERED])
+            registered = stages.call("register", "register", ["--run", out / REGISTERED, "--synthetic"])
         record = _test_record(out)
-        predicted = stages.call("predict", "predict", [record, "--model", out / REGISTERED])
+        predicted = stages.call("predict", "predict", [record, "--model", out / REGISTERED, "--figures"])
     write_demo_report(job, stages.results)
     job.run.artifact(out / "report.html")
     return {
@@ -152,7 +152,8 @@ def _mlflow_command(job: Job) -> str:
     from jobs.tracking import tracking_uri
 
     uri = tracking_uri(job.config)
-    return f"mlflow ui --backend-store-uri {uri}" if uri.startswith("sqlite") else f"open {uri}"
+    command = Path(sys.executable).with_name("mlflow")
+    return f"{command} ui --backend-store-uri {uri}" if uri.startswith("sqlite") else f"open {uri}"
 
 
 VERB = Verb(

@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run", type=Path, required=True, metavar="DIR", help="run directory of adapt (or a checkpoint)"
     )
+    parser.add_argument(
+        "--evaluation", type=Path, metavar="DIR", help="where `peace evaluate` left metrics.json; default: --run"
+    )
     parser.add_argument("--name", help="of the registered model; default: tracking.model_name")
     parser.add_argument("--alias", default="candidate", help="default: candidate")
     parser.add_argument("--synthetic", action="store_true", help="say in the card that the recordings were synthetic")
@@ -50,7 +53,7 @@ def identity(args: argparse.Namespace) -> dict[str, Any]:
     from peace.checkpoint import INFERENCE_FILES, find_checkpoint
 
     place = find_checkpoint(args.run)
-    metrics = Path(args.run) / "metrics.json"
+    metrics = _metrics_path(args)
     return {
         "checkpoint": [file_digest(place / name) for name in INFERENCE_FILES],
         "metrics": file_digest(metrics) if metrics.exists() else None,
@@ -71,7 +74,8 @@ def work(job: Job) -> dict[str, Any]:
         raise DataError("registering needs MLflow: see tracking.uri and tracking.enabled")
     run = Path(job.args.run).absolute()
     predictor = Predictor.load(run)
-    metrics = read_json(run / "metrics.json") if (run / "metrics.json").exists() else None
+    measured = _metrics_path(job.args)
+    metrics = read_json(measured) if measured.exists() else None
     uri = tracking_uri(job.config)
     client = connect(uri)
     version = _version_of(client, name, job.run.run_id)
@@ -103,6 +107,14 @@ def tables(result: dict[str, Any]) -> list[Table]:
         ("store", result["store"]),
     ]
     return [Table("Registered", ("", ""), rows)]
+
+
+def _metrics_path(args: argparse.Namespace) -> Path:
+    """The metrics for the card; raises DataError where --evaluation was given and holds none."""
+    path = Path(args.evaluation or args.run) / "metrics.json"
+    if args.evaluation and not path.exists():
+        raise DataError(f"{path} does not exist: `peace evaluate` writes it")
+    return path
 
 
 def _check_names(name: str, alias: str) -> None:

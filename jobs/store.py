@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SERVER_PATIENCE = 5.0  # seconds that a tracking server may take to say that it is there
+TABLES_PATIENCE = 120.0  # seconds that another job may take to make the tables of a new sqlite store
 
 
 def tracking_uri(config: Config) -> str:
@@ -37,13 +40,26 @@ def connect(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     if uri.startswith(("http://", "https://")):
         urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=SERVER_PATIENCE).close()
-    elif uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).absolute().parent.mkdir(parents=True, exist_ok=True)
     from mlflow import MlflowClient
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    with _making_tables(uri):
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+@contextmanager
+def _making_tables(uri: str) -> Iterator[None]:
+    """Let one job at a time open a sqlite store: the first makes the tables, and MLflow itself trips over a second."""
+    if not uri.startswith("sqlite:///"):
+        yield
+        return
+    from filelock import FileLock
+
+    file = Path(uri.removeprefix("sqlite:///")).absolute()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{file}.lock", timeout=TABLES_PATIENCE):
+        yield
 
 
 def experiment_id(client: MlflowClient, name: str, uri: str) -> str:

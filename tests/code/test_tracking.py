@@ -90,6 +90,24 @@ def test_a_killed_process_leaves_its_run_to_the_next(config: Config, out: Path) 
     assert len(client.search_runs([client.get_run(left).info.experiment_id])) == 1
 
 
+def test_jobs_that_start_together_share_a_new_store(config: Config, tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from jobs.tracking import open_run;"
+        "from peace.config import build_config; out = Path(sys.argv[2]); out.mkdir();"
+        "run = open_run(build_config({'tracking': {'uri': sys.argv[1]}}), out, 'index', None, True);"
+        "[run.metrics({'n': step}, step=step) for step in range(20)]; run.__exit__(None, None, None);"
+        "sys.exit(0 if run.run_id else 3)"
+    )
+    commands = [[sys.executable, "-c", script, str(config.tracking.uri), str(tmp_path / f"job{n}")] for n in range(3)]
+    jobs = [subprocess.Popen(command) for command in commands]
+    assert [job.wait(timeout=120) for job in jobs] == [0, 0, 0]
+    client = client_of(config)
+    (experiment,) = [found for found in client.search_experiments() if found.name == "peace"]
+    runs = client.search_runs([experiment.experiment_id])
+    assert [run.info.status for run in runs] == ["FINISHED"] * 3
+    assert [len(client.get_metric_history(run.info.run_id, "n")) for run in runs] == [20] * 3
+
+
 def test_interrupt_marks_the_run_killed(config: Config, out: Path) -> None:
     with pytest.raises(KeyboardInterrupt), open_run(config, out, "adapt", None, enabled=True) as run:
         raise KeyboardInterrupt

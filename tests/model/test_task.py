@@ -76,6 +76,12 @@ def fit(task: PeaceTask, steps: int, **inputs: Any) -> StepLosses:
     return losses
 
 
+def assert_learned(task: PeaceTask, data: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
+    """Every label of every record is right, by the ECG alone and in evaluation mode."""
+    task.eval()
+    assert torch.equal(task.classifier(data[0], data[1]) > 0, data[2] > 0.5)
+
+
 @pytest.mark.parametrize("name", list(CONFIGURATIONS))
 def test_every_configuration_overfits_32_records(descriptors: Descriptors, name: str) -> None:
     task = build(descriptors, *CONFIGURATIONS[name])
@@ -84,9 +90,7 @@ def test_every_configuration_overfits_32_records(descriptors: Descriptors, name:
     losses = fit(task, 110, data=data)
     assert first > 0.5
     assert losses.classification < 0.02
-    # by the ECG alone, in evaluation mode
-    task.eval()
-    assert torch.equal(task.classifier(data[0], data[1]) > 0, data[2] > 0.5)
+    assert_learned(task, data)
 
 
 @pytest.mark.parametrize("name", list(CONFIGURATIONS))
@@ -191,8 +195,8 @@ def test_the_ecg_path_learns_although_axis_tokens_give_the_answer_away(descripto
     losses = fit(task, 110, data=data)
     assert losses.knowledge < 0.05
     assert losses.classification < 0.05
+    assert_learned(task, data)
     # and the other way round: tokens of the wrong labels mislead only the knowledge pass
-    task.eval()
     with torch.no_grad():
         wrong = task(data[0], data[1], data[2].roll(1, 0), 1.0)
     torch.testing.assert_close(wrong.logits, task.classifier(data[0], data[1]))
@@ -203,7 +207,9 @@ def test_the_ecg_path_learns_with_axis_tokens_of_other_records(descriptors: Desc
     composer = task.text_side.composer
     inner = composer.forward
     composer.forward = lambda target: inner(target.roll(1, 0))
-    assert fit(task, 110).classification < 0.02
+    data = batch()
+    assert fit(task, 110, data=data).classification < 0.02
+    assert_learned(task, data)
 
 
 def test_axis_tokens_are_only_of_positive_labels(descriptors: Descriptors) -> None:

@@ -23,6 +23,7 @@ ENVIRONMENT = {
 # Ray's default is 30 % of the memory, in /dev/shm; our datasets stream, and other jobs live here too.
 LARGEST_STORE_BYTES = 2 * 1024**3
 SMALLEST_STORE_BYTES = 256 * 1024**2
+PREFIX = "peace-ray-"
 
 
 @contextmanager
@@ -71,7 +72,8 @@ def _own_cluster() -> Iterator[None]:
     """A local cluster with its session files in a folder of its own (short: a socket path has 107 characters)."""
     import ray
 
-    place = Path(tempfile.mkdtemp(prefix="peace-ray-"))
+    _sweep()
+    place = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
     try:
         # 'local' keeps ray.init from joining whatever cluster it finds on this machine
         ray.init(
@@ -87,6 +89,14 @@ def _own_cluster() -> Iterator[None]:
     finally:
         ray.shutdown()
         shutil.rmtree(place, ignore_errors=True)
+
+
+def _sweep() -> None:
+    """Remove session files that killed jobs of ours left behind."""
+    for place in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+        pid = place.name.removeprefix(PREFIX).split("-")[0]
+        if pid.isdecimal() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def _store_bytes() -> int:

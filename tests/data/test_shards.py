@@ -15,7 +15,7 @@ from wfdb_files import write_record
 from peace.config import LeadsConfig, QualityConfig, SignalConfig
 from peace.errors import DataError
 from peace.files import write_json
-from peace.shards import FORMAT, Recipe, ShardSet, build_part
+from peace.shards import FORMAT, Recipe, ShardSet, amplitude_factor, build_part
 from peace.shards.plan import plan_parts, row_keys, rows_per_part
 from peace.shards.statistics import LeadSums, fit_statistics, peak_to_peak_mv
 from peace.signal import LEADS, QUALITY, condition_file
@@ -175,6 +175,18 @@ def test_statistics_are_exact_and_leave_padding_and_absent_leads_out(tmp_path: P
         assert fitted["std_mv"][lead] == pytest.approx(values.std(), rel=1e-12)
         heights = [peak_to_peak_mv(record)[lead] for record in there]
         assert fitted["peak_to_peak_mv"][lead] == pytest.approx(np.median(heights))
+
+
+def test_amplitude_factor_is_robust_and_bounded() -> None:
+    mimic = {"peak_to_peak_mv": [1.0, 2.0, 1.5] + [2.0] * 9}
+    loud = {"peak_to_peak_mv": [2.0, 4.0, 3.0] + [4.0] * 9}
+    assert amplitude_factor(mimic, loud) == pytest.approx(0.5)
+    assert amplitude_factor(mimic, mimic) == 1
+    loud["peak_to_peak_mv"][4] = 53.2  # a lead at the rail moves nothing
+    loud["peak_to_peak_mv"][5] = 0.0  # nor does one that no record has
+    assert amplitude_factor(mimic, loud) == pytest.approx(0.5)
+    assert amplitude_factor(mimic, {"peak_to_peak_mv": [0.0] * 12}) == 1
+    assert amplitude_factor(mimic, {"peak_to_peak_mv": [1e-3] * 12}) == 4
 
 
 def test_plan_covers_each_record_once_and_is_the_same_again() -> None:

@@ -225,6 +225,39 @@ def test_a_patient_in_two_splits_stops_the_job(raw: Path, tmp_path: Path, capsys
     assert not (tmp_path / "out" / "shards").exists()
 
 
+def start(manifest: Path, out: Path, *settings: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "jobs.preprocess", "--manifest", str(manifest), "--out", str(out)]
+    return subprocess.Popen([*command, *SETTINGS, *settings], start_new_session=True, stderr=subprocess.DEVNULL)
+
+
+def wait_for_shards(job: subprocess.Popen[bytes], out: Path, number: int) -> None:
+    deadline = time.time() + 120
+    while len(list(out.glob("parts/*.json"))) < number:
+        assert job.poll() is None
+        assert time.time() < deadline
+        time.sleep(0.02)
+
+
+def workers_of(pid: int) -> list[int]:
+    """Processes below a job in which Ray makes shards."""
+    parents: dict[int, int] = {}
+    names: dict[int, str] = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            names[int(place.name)] = (place / "cmdline").read_text()
+            parents[int(place.name)] = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    found = []
+    for process, name in names.items():
+        above = process
+        while above in parents and above != pid:
+            above = parents[above]
+        if above == pid and name.startswith("ray::MapBatches(make_shard)"):
+            found.append(process)
+    return found
+
+
 @pytest.mark.heavy
 @pytest.mark.timeout(180)
 def test_killed_and_started_again_ends_where_uninterrupted_ends(tmp_path: Path) -> None:
@@ -233,13 +266,8 @@ def test_killed_and_started_again_ends_where_uninterrupted_ends(tmp_path: Path) 
     manifest = write_manifest(tmp_path / "manifest.parquet", rows)
     small = "preprocess.shard_mb=0.1"  # four records a shard
     assert run(manifest, tmp_path / "whole", small) == 0
-    command = [sys.executable, "-m", "jobs.preprocess", "--manifest", str(manifest), "--out", str(tmp_path / "killed")]
-    job = subprocess.Popen([*command, *SETTINGS, small], start_new_session=True, stderr=subprocess.DEVNULL)
-    deadline = time.time() + 90
-    while len(list((tmp_path / "killed").glob("parts/*.json"))) < 5:
-        assert job.poll() is None
-        assert time.time() < deadline
-        time.sleep(0.02)
+    job = start(manifest, tmp_path / "killed", small)
+    wait_for_shards(job, tmp_path / "killed", 5)
     os.killpg(job.pid, signal.SIGKILL)
     job.wait()
     assert not (tmp_path / "killed" / "result.json").exists()
@@ -250,3 +278,21 @@ def test_killed_and_started_again_ends_where_uninterrupted_ends(tmp_path: Path) 
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
     assert ShardSet.open(tmp_path / "killed").digest == ShardSet.open(tmp_path / "whole").digest
     assert not list((tmp_path / "killed").rglob("*.tmp"))
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(180)
+def test_killed_workers_are_replaced(tmp_path: Path) -> None:
+    rows = write_cohort(tmp_path / "raw", 400, seconds=20)
+    manifest = write_manifest(tmp_path / "manifest.parquet", rows)
+    job = start(manifest, tmp_path / "out", "preprocess.shard_mb=0.1")
+    killed = 0
+    for number in (3, 8, 13):
+        wait_for_shards(job, tmp_path / "out", number)
+        for worker in workers_of(job.pid):
+            os.kill(worker, signal.SIGKILL)
+            killed += 1
+    assert killed > 0
+    assert job.wait(120) == 0
+    assert result_of(tmp_path / "out")["kept"] == 400
+    assert len(content(tmp_path / "out")) == 400

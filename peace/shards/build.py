@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +15,10 @@ from peace.errors import DataError
 from peace.files import digest, file_digest, read_json, replacing, write_json
 from peace.shards.schema import FORMAT, ROW_GROUP, schema, writer_options
 from peace.shards.statistics import LeadSums, peak_to_peak_mv
-from peace.signal import QUALITY, Conditioned, Unreadable, condition_file, n_samples_of
+from peace.signal import LEADS, Conditioned, Unreadable, condition_file, n_samples_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -117,49 +121,48 @@ def _write_shard(path: Path, records: Iterator[tuple[Mapping[str, Any], Conditio
     """Write records as they come, a row group at a time; no file where none comes."""
     import pyarrow.parquet as pq
 
-    first = _take(records, ROW_GROUP)
-    if not first:
+    group = _Group(length)
+    if not group.fill(records):
         path.unlink(missing_ok=True)
         return
     with (
         replacing(path) as temporary,
         pq.ParquetWriter(temporary, schema(length), **writer_options()) as writer,
     ):
-        group = first
-        while group:
-            writer.write_table(_table(group, length), row_group_size=ROW_GROUP)
-            group = _take(records, ROW_GROUP)
+        writer.write_table(group.table())
+        while group.fill(records):
+            writer.write_table(group.table())
 
 
-def _take(
-    records: Iterator[tuple[Mapping[str, Any], Conditioned]], limit: int
-) -> list[tuple[Mapping[str, Any], Conditioned]]:
-    taken = []
-    for record in records:
-        taken.append(record)
-        if len(taken) == limit:
-            break
-    return taken
+class _Group:
+    """The rows of one row group. The arrays are made once, so that memory does not depend on the number of groups."""
 
+    def __init__(self, length: int) -> None:
+        self.signal = np.zeros((ROW_GROUP, len(LEADS), length), np.int16)
+        self.lead_mask = np.zeros((ROW_GROUP, len(LEADS)), np.uint8)
+        self.peak_to_peak_mv = np.zeros((ROW_GROUP, len(LEADS)), np.float32)
+        self.length = length
+        self.rows: list[dict[str, Any]] = []
 
-def _table(group: Sequence[tuple[Mapping[str, Any], Conditioned]], length: int) -> Any:
-    import pyarrow as pa
+    def fill(self, records: Iterator[tuple[Mapping[str, Any], Conditioned]]) -> bool:
+        """Take the next records; False where there are none."""
+        self.rows = []
+        for index, (row, record) in enumerate(islice(records, ROW_GROUP)):
+            self.signal[index] = record.signal
+            self.lead_mask[index] = record.lead_mask
+            self.peak_to_peak_mv[index] = peak_to_peak_mv(record)
+            self.rows.append({**row, **record.quality, "n_samples": record.n_samples})
+        return bool(self.rows)
 
-    kind = schema(length)
-    tensors = {
-        "signal": np.stack([record.signal for _, record in group]),
-        "lead_mask": np.stack([record.lead_mask for _, record in group]),
-        "peak_to_peak_mv": np.stack([peak_to_peak_mv(record) for _, record in group]),
-    }
-    columns = []
-    for item in kind:
-        if item.name in tensors:
-            column = pa.FixedShapeTensorArray.from_numpy_ndarray(tensors[item.name])
-        elif item.name == "n_samples":
-            column = pa.array([record.n_samples for _, record in group], item.type)
-        elif item.name in QUALITY:
-            column = pa.array([record.quality[item.name] for _, record in group], item.type)
-        else:
-            column = pa.array([row[item.name] for row, _ in group], item.type)
-        columns.append(column)
-    return pa.Table.from_arrays(columns, schema=kind)
+    def table(self) -> pa.Table:
+        """The rows as Arrow: valid until the next fill, since the tensors share our memory."""
+        import pyarrow as pa
+
+        kind, columns = schema(self.length), []
+        for item in kind:
+            if item.name in ("signal", "lead_mask", "peak_to_peak_mv"):
+                values = getattr(self, item.name)[: len(self.rows)]
+                columns.append(pa.FixedShapeTensorArray.from_numpy_ndarray(values))
+            else:
+                columns.append(pa.array([row[item.name] for row in self.rows], item.type))
+        return pa.Table.from_arrays(columns, schema=kind)

@@ -59,14 +59,18 @@ def real_records(root: Path, config: Config) -> Arrays:
     return np.stack(signals), np.array(labels, np.uint8)
 
 
-def synthetic_records(n: int, seed: int, population: str, flat: bool, config: Config) -> Arrays:
-    """Conditioned as real ones are; those that the quality limits reject are left out."""
+def synthetic_records(
+    n: int, seed: int, population: str, flat: bool, config: Config, unlabelled: bool = False
+) -> Arrays:
+    """Conditioned as real ones are; those that the quality limits reject, or that carry no label, are left out."""
     cohort = {"adult": "mimic", "child": "zzu"}.get(population, population)
     signals, labels = [], []
     for start in progress(range(0, n, 512), f"synthetic {population}", unit="batch"):
         count = min(512, n - start)
         raw, truth, _ = generate(count, seed * 1_000_003 + start, population, flat=flat)  # type: ignore[arg-type]
         for signal, label in zip(raw, truth, strict=True):
+            if not label.any() and not unlabelled:
+                continue
             record = Recording(LEADS, 500.0, signal.T.astype(np.float64), signal.shape[1])
             try:
                 signals.append(condition(record, cohort, config.signal, config.leads, config.quality).signal)
@@ -76,22 +80,26 @@ def synthetic_records(n: int, seed: int, population: str, flat: bool, config: Co
     return np.stack(signals), np.array(labels, np.uint8)
 
 
-def train(data: Arrays, config: Config, seed: int, known: np.ndarray | None = None) -> EcgClassifier:
-    """Fit the classifier (ECG alone, binary cross-entropy); `known` (12,) leaves out labels that `data` does not code."""
+def train(data: Arrays, config: Config, seed: int, start: EcgClassifier | None = None, epochs: int = 0) -> EcgClassifier:
+    """Fit the classifier (ECG alone, binary cross-entropy), from `start` at a lower rate where there is one."""
     signals, labels = (torch.from_numpy(part) for part in data)
     torch.manual_seed(seed)
     model = EcgClassifier(config.model, LABELS)
-    model.set_scale([max(1e-3, float(np.median(np.ptp(data[0][:2000, lead], axis=1))) / 1e4) for lead in range(12)])
-    steps = config.pretrain.epochs * (len(signals) // config.pretrain.batch_size)
-    optimiser = torch.optim.AdamW(model.parameters(), config.pretrain.learning_rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.pretrain.learning_rate, total_steps=steps + 1)
-    weight = torch.ones(len(LABELS)) if known is None else torch.from_numpy(known.astype(np.float32))
+    if start is None:
+        model.set_scale([float(np.median(np.ptp(data[0][:2000, lead], axis=1))) / 1e4 for lead in range(12)])
+    else:
+        model.load_state_dict(start.state_dict())
+    epochs = epochs or config.pretrain.epochs
+    steps = epochs * (len(signals) // config.pretrain.batch_size)
+    rate = config.pretrain.learning_rate * (0.5 if start else 1.0)
+    optimiser = torch.optim.AdamW(model.parameters(), rate, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps + 1)
     generator = torch.Generator().manual_seed(seed)
-    loss = torch.nn.BCEWithLogitsLoss(weight=weight)
+    loss = torch.nn.BCEWithLogitsLoss()
     model.train()
     size = config.pretrain.batch_size
     bar = progress(None, "train", total=steps, unit="step")
-    for _ in range(config.pretrain.epochs):
+    for _ in range(epochs):
         order = torch.randperm(len(signals), generator=generator)
         for start in range(0, len(order) - size + 1, size):
             rows = order[start : start + size]
@@ -139,7 +147,7 @@ def sim_to_real(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     real = real_records(args.real, config)
     runs, mean = [], np.zeros(real[1].shape)
     for seed in args.seeds:
-        data = synthetic_records(args.records, seed, args.population, args.flat, config)
+        data = synthetic_records(args.records, seed, args.population, args.flat, config, args.unlabelled)
         probability = predict(train(data, config, seed), real[0])
         mean += probability / len(args.seeds)
         runs.append(aucs(probability, real[1]))
@@ -156,19 +164,27 @@ def sim_to_real(args: argparse.Namespace, config: Config) -> dict[str, Any]:
 
 
 def transfer(args: argparse.Namespace, config: Config) -> dict[str, Any]:
-    """Macro AUC on synthetic children after training on synthetic adults, and after training on children."""
+    """AUC on synthetic children of a model of synthetic adults: as it is, after 50 shots a label, after full tuning."""
     seed = args.seeds[0]
-    test = synthetic_records(1500, seed + 900, "child", False, config)
+    test = synthetic_records(2200, seed + 900, "child", False, config)
+    children = synthetic_records(2400, seed + 500, "child", False, config)
     adults = synthetic_records(args.records, seed, "adult", args.flat, config)
-    children = synthetic_records(min(args.records, 1600), seed + 500, "child", False, config)
-    same = synthetic_records(1500, seed + 901, "adult", False, config)
-    adult_model, child_model = train(adults, config, seed), train(children, config, seed)
-    tests = {
-        "adult to adult": aucs(predict(adult_model, same[0]), same[1]),
-        "adult to child": aucs(predict(adult_model, test[0]), test[1]),
-        "child to child": aucs(predict(child_model, test[0]), test[1]),
+    model = train(adults, config, seed)
+    few = shots(children[1], 50, seed)
+    tuned = {
+        "zero-shot": model,
+        "50-shot": train((children[0][few], children[1][few]), config, seed, model, 10),
+        "full": train(children, config, seed, model, 10),
     }
-    return {name: {"macro_auc": float(np.mean(list(found.values()))), "labels": found} for name, found in tests.items()}
+    found = {name: aucs(predict(one, test[0]), test[1]) for name, one in tuned.items()}
+    return {name: {"macro_auc": float(np.mean(list(one.values()))), "labels": one} for name, one in found.items()}
+
+
+def shots(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Rows of up to `count` records of each label."""
+    rng = np.random.default_rng(seed)
+    rows = [rng.permutation(np.flatnonzero(labels[:, at]))[:count] for at in range(labels.shape[1])]
+    return np.unique(np.concatenate(rows))
 
 
 def main() -> int:
@@ -180,6 +196,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=lambda text: [int(word) for word in text.split(",")], default=[1])
     parser.add_argument("--population", choices=["adult", "ptbxl"], default="adult")
     parser.add_argument("--flat", action="store_true", help="every abnormal label as frequent as any other")
+    parser.add_argument("--unlabelled", action="store_true", help="train on records without any label too")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--transfer", action="store_true", help="synthetic adults and children instead of real records")
     parser.add_argument("--json", type=Path, metavar="FILE")

@@ -106,7 +106,7 @@ def _right_bundle(s: Subjects, has: Conditions, patient: Draws) -> tuple[Array, 
     spread = 0.25 * patient.normals(3)
     direction = np.stack([-0.62 + spread[:, 0] * 0.5, -0.05 + spread[:, 1], -0.72 + spread[:, 2] * 0.6], axis=1)
     added = s.qrs - s.narrow
-    at = np.where(complete, s.narrow + 0.40 * added, 0.97 * s.narrow + 0.4 * added)
+    at = np.where(complete, s.narrow + 0.40 * added, 0.95 * s.narrow + 0.35 * added)
     rise = np.where(complete, 0.30 * added + 4, 0.085 * s.narrow + 0.15 * added)
     fall = np.where(complete, 0.27 * added, 0.065 * s.narrow + 0.15 * added)
     return late[:, None] * direction, at, rise, np.maximum(fall, 4.0)
@@ -177,10 +177,13 @@ def _repolarisation(
 ) -> tuple[Pulses, Array, Array]:
     n = len(s.age)
     qt = s.qt
-    size = by_age(s.age, T_SIZE) * np.exp(0.28 * patient.normal() + 0.10 * record.normal())
+    size = by_age(s.age, T_SIZE) * np.exp(np.where(s.adult, 0.28, 0.36) * patient.normal() + 0.10 * record.normal())
     size = size * np.where(s.adult & s.female, 0.85, 1.0) * (1 + 0.35 * has["HVOLT"])
     down = np.radians(np.where(s.adult, 21, 32) + 9 * patient.normal())
-    back = by_age(s.age, T_BACK) + by_age(s.age, T_BACK_SPREAD) * patient.normal()
+    tilt = patient.normal()
+    # a child read as normal does not have the upright T in V1 that suggests right ventricular hypertrophy
+    tilt = np.where(has.normal & ~s.adult, np.clip(tilt, -1.2, 2.0), tilt)
+    back = by_age(s.age, T_BACK) + by_age(s.age, T_BACK_SPREAD) * tilt
     back = np.where(s.adult & s.female, back * 0.8, back)
     vector = np.stack([size * np.cos(down), size * np.sin(down), back * size / by_age(s.age, T_SIZE)], axis=1)
     away = -main / np.maximum(np.linalg.norm(main, axis=1, keepdims=True), 1e-6)
@@ -215,9 +218,9 @@ def _changed_t(
     turn = record.normals(3)
     region = away + 0.55 * turn
     region = region / np.maximum(np.linalg.norm(region, axis=1, keepdims=True), 1e-6)
-    for name, strength in (("STTC", 1.0), ("ISC", 1.0)):
-        grade = np.where(has.has(name), 0.25 + 0.75 * has[name], 0)[:, None] * strength
-        st = st + grade * region * np.where(s.adult, 0.13, 0.15)[:, None]
+    for name in ("STTC", "ISC"):
+        grade = np.where(has.has(name), 0.35 + 0.65 * has[name], 0)[:, None]
+        st = st + grade * region * np.where(s.adult, 0.15, 0.17)[:, None]
         vector = vector * (1 - 0.85 * grade) + grade * 0.17 * region
     # T-wave abnormality: low, flat, or turned, without ST shift
     grade = np.where(has.has("TAB_"), 0.35 + 0.65 * has["TAB_"], 0)[:, None]
@@ -241,7 +244,7 @@ def _atria(s: Subjects, has: Conditions, patient: Draws, record: Draws) -> Pulse
     tilt = 0.02 * patient.normals(6)
     quick = 1 + 0.25 * np.clip((s.rate - 90) / 60, 0, 1) * s.adult
     right_gain = right * quick * np.where(has.has("RAE"), 2.05 + 1.2 * has["RAE"], 1)
-    left_gain = left * np.where(has.has("LAE"), 1.45 + 1.1 * has["LAE"], 1)
+    left_gain = left * np.where(has.has("LAE"), 1.55 + 1.2 * has["LAE"], 1)
     right_vector = np.stack([0.07 + tilt[:, 0], 0.09 + tilt[:, 1], -0.07 + tilt[:, 2]], axis=1) * right_gain[:, None]
     left_vector = np.stack([0.115 + tilt[:, 3], 0.05 + tilt[:, 4], 0.05 + tilt[:, 5]], axis=1) * left_gain[:, None]
     late = np.where(has.has("LAE"), 16 + 30 * has["LAE"], 0)

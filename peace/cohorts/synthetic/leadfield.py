@@ -54,13 +54,14 @@ ATRIAL_CHEST = 0.5
 NON_DIPOLAR = 0.05
 
 
-def draw_leadfield(patient: Draws, record: Draws) -> Array:
+def draw_leadfield(patient: Draws, record: Draws, adult: np.ndarray) -> Array:
     """(n, 9, 7): each subject's electrodes over the sources, with misplaced chest electrodes.
 
     Sources: the ventricles' X, Y, Z, their non-dipolar part, the atria's X, Y, Z.
     """
     n = len(patient.streams)
     rows = np.broadcast_to(DOWER * MEAN_GAIN[:, None], (n, 8, 3)).copy()
+    rows[:, 2:] = _small_chest(rows[:, 2:], patient, adult)
     # neighbouring chest leads share most of their gain
     white = patient.normals(8)
     gain = white.copy()
@@ -84,6 +85,15 @@ def draw_leadfield(patient: Draws, record: Draws) -> Array:
     return electrodes
 
 
+def _small_chest(chest: Array, patient: Draws, adult: np.ndarray) -> Array:
+    """A child's chest leads sit differently about a larger heart: turned in the horizontal plane (assumed)."""
+    angle = np.radians(np.where(adult, 0.0, patient.normal(-5.0, 9.0)))[:, None]
+    turned = chest.copy()
+    turned[:, :, 0] = chest[:, :, 0] * np.cos(angle) - chest[:, :, 2] * np.sin(angle)
+    turned[:, :, 2] = chest[:, :, 0] * np.sin(angle) + chest[:, :, 2] * np.cos(angle)
+    return turned
+
+
 def _misplaced(chest: Array, record: Draws) -> Array:
     """Chest electrodes slip along their row; V1 and V2 may sit a space too high (less down, less forward)."""
     slip = record.normal(0, 0.18)[:, None, None]
@@ -99,12 +109,12 @@ def _misplaced(chest: Array, record: Draws) -> Array:
 def lower_voltage(electrodes: Array, has: Conditions, patient: Draws, span: Array) -> None:
     """Shrink limb, chest or all leads of LVOLT records, in place, to what their severity says.
 
-    `span` (n, 12): peak-to-peak mV of QRS before. Severity sets the largest limb lead to 0.6 .. 0.25 mV.
+    `span` (n, 12): peak-to-peak mV of QRS before. Severity sets the largest limb lead to 0.68 .. 0.3 mV.
     """
     kind = patient.uniform()
     present = has.has("LVOLT")
-    limb = (0.60 - 0.35 * has["LVOLT"]) / np.maximum(span[:, :6].max(axis=1), 1e-3)
-    chest = (1.15 - 0.60 * has["LVOLT"]) / np.maximum(span[:, 6:].max(axis=1), 1e-3)
+    limb = (0.68 - 0.38 * has["LVOLT"]) / np.maximum(span[:, :6].max(axis=1), 1e-3)
+    chest = (1.25 - 0.60 * has["LVOLT"]) / np.maximum(span[:, 6:].max(axis=1), 1e-3)
     limb, chest = np.minimum(limb, 1), np.minimum(chest, 1)
     chest_gain = np.where(kind < 0.5, np.minimum(chest, np.sqrt(limb)), np.where(kind < 0.85, np.sqrt(limb), chest))
     limb_gain = np.where(kind < 0.85, limb, np.sqrt(chest))

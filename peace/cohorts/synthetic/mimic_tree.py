@@ -96,14 +96,14 @@ def report(has: Conditions, row: int, rng: np.random.Generator) -> list[str]:
     cart = int(rng.random() < 0.4)
     lines = [_rhythm_line(has, row)]
     for name, phrases in _LINES.items():
-        if has[name][row] <= 0 or (has.normal[row] and name in _QUIET_WHEN_NORMAL):
+        if not has.read(name)[row] or (has.normal[row] and name in _QUIET_WHEN_NORMAL):
             continue
         options = phrases[cart]
-        if name == "CRBBB" and cart and has["STTC"][row] <= 0:
+        if name == "CRBBB" and cart and not has.read("STTC")[row]:
             options = options[1:]
-        if name == "LVH" and cart and has["STTC"][row] <= 0:
+        if name == "LVH" and cart and not has.read("STTC")[row]:
             options = options[:1]
-        if name == "RVH" and cart and has["STTC"][row] <= 0:
+        if name == "RVH" and cart and not has.read("STTC")[row]:
             options = options[:1]
         lines.append(str(options[int(rng.integers(len(options)))]))
     lines.append("Normal ECG" if has.normal[row] else "Abnormal ECG" if len(lines) > 1 else "Borderline ECG")
@@ -119,7 +119,7 @@ def _rhythm_line(has: Conditions, row: int) -> str:
         ("AFIB", "Atrial fibrillation"), ("AFLT", "Atrial flutter"), ("STACH", "Sinus tachycardia"),
         ("SBRAD", "Sinus bradycardia"), ("SARRH", "Sinus arrhythmia"),
     ):  # fmt: skip
-        if has[name][row] > 0:
+        if has.read(name)[row]:
             return line
     return "Sinus rhythm"
 

@@ -91,16 +91,16 @@ def statements(has: Conditions, row: int, rng: np.random.Generator) -> tuple[dic
         scp["NORM"] = 80.0 if rng.random() < 0.2 else 100.0
         words.append("normales ekg")
     for name, (names, german) in _DIAGNOSES.items():
-        if has[name][row] > 0:
+        if has.read(name)[row]:
             scp[str(names[int(rng.integers(len(names)))])] = float(
                 rng.choice([100.0, 50.0, 35.0, 15.0, 0.0], p=[0.72, 0.12, 0.06, 0.04, 0.06])
             )
             words.append(german)
     for name, (names, german) in _FORMS.items():
-        if has[name][row] > 0 and not has.normal[row]:
+        if has.read(name)[row] and not has.normal[row]:
             scp[str(names[int(rng.integers(len(names)))])] = 0.0
             words.append(german)
-    rhythm = next((code for name, code in _RHYTHMS if has[name][row] > 0), "SR")
+    rhythm = next((code for name, code in _RHYTHMS if has.read(name)[row]), "SR")
     scp[rhythm] = 0.0
     return scp, " ".join(["sinusrhythmus" if rhythm == "SR" else rhythm.lower(), *words])
 

@@ -64,7 +64,7 @@ def simulate(
     record = Draws([stream_key(seed, cohort, 2, who, which) for who, which in zip(patients, numbers, strict=True)])
     conditions = draw_conditions(cohort, flat, patient, record, number)
     subjects = draw_subjects(cohort, patient, record, number, conditions)
-    electrodes = draw_leadfield(patient, record)
+    electrodes = draw_leadfield(patient, record, subjects.adult)
     limb = np.einsum("le,nes->nls", FROM_ELECTRODES[:2], electrodes[:, :, :3])
     beat = draw_beat(subjects, conditions, patient, record, limb)
     seen = np.einsum("le,nes->nls", FROM_ELECTRODES, electrodes[:, :, :3]) @ beat.qrs.at(np.arange(-20.0, 200.0, 2))

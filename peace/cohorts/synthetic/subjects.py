@@ -78,8 +78,9 @@ def _change_intervals(subjects: Subjects, has: Conditions, record: Draws) -> Non
     limit = np.where(subjects.adult, 1.0, np.interp(subjects.age, [0, 4, 8, 16], [0.77, 0.80, 0.86, 0.92]))
     qrs = subjects.qrs + has["LAFB"] * 14 * child + has["LVH"] * 12 * child + has["RVH"] * 8 * child
     # what a block adds comes after the rest of QRS
-    subjects.narrow = np.where(has.has("CRBBB"), np.minimum(qrs, 96 * limit), qrs)
+    subjects.narrow = np.where(has.has("CRBBB") | has.has("IRBBB"), np.minimum(qrs, 96 * limit), qrs)
     qrs = qrs + has["IRBBB"] * 14 * child + np.where(has.has("IRBBB"), 6 * child, 0)
+    qrs = np.where(has.has("IRBBB"), np.minimum(qrs, np.maximum(112 * limit, subjects.narrow + 4)), qrs)
     qrs = np.where(has.has("CRBBB"), np.maximum(qrs + 26 * child, (122 + 38 * has["CRBBB"]) * limit), qrs)
     qrs = np.where(has.has("LBBB"), np.maximum(qrs, (128 + 35 * has["LBBB"]) * limit), qrs)
     subjects.qrs = np.where(has.has("IVCD"), np.maximum(qrs, (108 + 22 * has["IVCD"]) * limit), qrs)
@@ -87,7 +88,7 @@ def _change_intervals(subjects: Subjects, has: Conditions, record: Draws) -> Non
     subjects.narrow = np.where(slowed, subjects.qrs, subjects.narrow)
     wide = np.clip(subjects.qrs - 100 * child, 0, None)
     subjects.qtc = np.clip(subjects.qtc, 350, 452) + 0.7 * wide + has["BORDERLINE"] * 14
-    long = 464 + 75 * has["LQTS"] + record.normal(0, 6)
+    long = 468 + 85 * has["LQTS"] + record.normal(0, 6)
     subjects.qtc = np.where(has.has("LQTS"), np.maximum(long, subjects.qtc + 20), subjects.qtc)
     axis = np.where(has.has("LAFB"), -40 - 38 * has["LAFB"] + record.normal(0, 6), subjects.axis)
     axis = np.where(has.has("LAD"), -28 - 25 * has["LAD"], axis)

@@ -111,7 +111,7 @@ T_BACK_SPREAD = np.array([0.08, 0.09, 0.09, 0.10, 0.11, 0.11, 0.11, 0.12, 0.12, 
 # length of the T vector in the frontal plane
 T_SIZE = np.array([0.15, 0.22, 0.27, 0.30, 0.32, 0.35, 0.38, 0.40, 0.40, 0.40, 0.37])
 P_DURATION = np.array([54, 58, 60, 64, 68, 72, 76, 80, 86, 96, 108.0])
-P_SIZE = np.array([1.1, 1.1, 1.1, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+P_SIZE = np.array([0.98, 0.98, 0.98, 0.9, 0.88, 0.87, 0.87, 0.87, 0.87, 0.87, 0.87])
 
 
 def by_age(age_years: Array, rows: Array) -> Array:

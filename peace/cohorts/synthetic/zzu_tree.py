@@ -81,16 +81,16 @@ def write_batch(
 def codes(has: Conditions, row: int, rng: np.random.Generator) -> tuple[list[str], list[str]]:
     """Items of the AHA and CHN columns of one record."""
     if has.normal[row]:
-        variant = any(has[name][row] > 0 for name in ("SBRAD", "SARRH", "RSR", "ERP"))
+        variant = any(has.read(name)[row] for name in ("SBRAD", "SARRH", "RSR", "ERP"))
         code = "A2" if variant and rng.random() < 0.7 else "A1"
         return [code], [code]
-    found = [CODES[name] for name in CODES if has[name][row] > 0]
-    if has["STTC"][row] > 0:
+    found = [CODES[name] for name in CODES if has.read(name)[row]]
+    if has.read("STTC")[row]:
         found.append(("L145", "L121") if rng.random() < 0.35 else ("L146", "L122"))
-    if has["ISC"][row] > 0:
+    if has.read("ISC")[row]:
         found.append(("L145+Modifier362", "L121+Depression"))
     found = [_modified(item, rng) for item in found]
-    if has["LQTS"][row] > 0 and rng.random() < 0.15:
+    if has.read("LQTS")[row] and rng.random() < 0.15:
         found.append(("Suggests211", "Hypokalemia or drug effect"))
     found = found or [_OTHER]
     return sorted(item[0] for item in found), sorted(item[1] for item in found)
@@ -104,7 +104,7 @@ def _modified(item: tuple[str, str], rng: np.random.Generator) -> tuple[str, str
 
 
 def _illnesses(has: Conditions, row: int, rng: np.random.Generator) -> list[str]:
-    found = {str(rng.choice(options)) for name, options in _HEART.items() if has[name][row] > 0 and rng.random() < 0.6}
+    found = {str(rng.choice(options)) for name, options in _HEART.items() if has.read(name)[row] and rng.random() < 0.6}
     found |= {str(code) for code in rng.choice(_ILLNESS, size=int(rng.integers(0, 4)), replace=False)}
     return sorted(found)
 

@@ -1,0 +1,67 @@
+"""Multi-head attention whose keys and values can be made once and looked at twice.
+
+torch's nn.MultiheadAttention projects its memory in every call and hides its weights behind a slower path; the two
+passes of a training step look at the same ECG tokens.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class KeysValues(NamedTuple):
+    """Keys and values of a memory of N tokens, each (B, heads, N, D / heads)."""
+
+    keys: Tensor
+    values: Tensor
+
+    @property
+    def tokens(self) -> int:
+        """N."""
+        return self.keys.shape[2]
+
+    def join(self, other: KeysValues) -> KeysValues:
+        """The tokens of both, these first."""
+        return KeysValues(torch.cat([self.keys, other.keys], dim=2), torch.cat([self.values, other.values], dim=2))
+
+
+class Attention(nn.Module):
+    """Scaled dot-product attention with `heads` heads; initialised as torch's own."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.scale = (width // heads) ** -0.5
+        self.query = nn.Linear(width, width)
+        self.memory = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+        nn.init.xavier_uniform_(self.query.weight)
+        # keys and values one by one: the bound depends on the shape
+        for half in self.memory.weight.chunk(2):
+            nn.init.xavier_uniform_(half)
+        for layer in (self.query, self.memory, self.out):
+            nn.init.zeros_(layer.bias)
+
+    def remember(self, memory_bnd: Tensor) -> KeysValues:
+        """Keys and values of (B, N, D)."""
+        keys, values = self.memory(memory_bnd).chunk(2, dim=-1)
+        return KeysValues(self._split(keys), self._split(values))
+
+    def forward(self, x_bkd: Tensor, memory: KeysValues, hidden_bn: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What (B or 1, K, D) queries find, (B, K, D), and their weights (B, heads, K, N), before dropout.
+
+        hidden_bn: true where a token must not be seen; each record needs at least one that may be.
+        """
+        scores = (self._split(self.query(x_bkd)) * self.scale) @ memory.keys.transpose(-1, -2)
+        if hidden_bn is not None:
+            scores = scores.masked_fill(hidden_bn[:, None, None, :], float("-inf"))
+        weights = scores.softmax(dim=-1)
+        found = self.dropout(weights) @ memory.values
+        return self.out(found.transpose(1, 2).flatten(2)), weights
+
+    def _split(self, x_bnd: Tensor) -> Tensor:
+        return x_bnd.unflatten(-1, (self.heads, -1)).transpose(1, 2)

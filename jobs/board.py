@@ -6,13 +6,13 @@ workers were restarted.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from jobs.harness import Job
+from jobs.history import append_history, read_history
 from peace.progress import progress
 
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -55,7 +55,7 @@ def watching(job: Job, board: Any, epochs: int) -> Iterator[None]:
 def _watch(job: Job, board: Any, epochs: int, ended: threading.Event) -> None:
     import ray
 
-    noted = _epochs_noted(job)
+    noted = {epoch["epoch"] for epoch in read_history(job.out / "history.jsonl")}
     seen, last_look = 0, False
     with progress(None, job.label, unit="step") as bar:
         while not last_look:
@@ -72,16 +72,7 @@ def _watch(job: Job, board: Any, epochs: int, ended: threading.Event) -> None:
                     _note(job, metrics)
 
 
-def _epochs_noted(job: Job) -> set[float]:
-    history = job.out / "history.jsonl"
-    if not history.exists():
-        return set()
-    return {json.loads(line)["epoch"] for line in history.read_text(encoding="utf-8").splitlines() if line.strip()}
-
-
 def _note(job: Job, metrics: dict[str, float]) -> None:
-    line = json.dumps(metrics)
-    job.log.info("epoch %s", line)
-    with (job.out / "history.jsonl").open("a", encoding="utf-8") as stream:
-        stream.write(line + "\n")
+    job.log.info("epoch %s", metrics)
+    append_history(job.out / "history.jsonl", metrics)
     job.run.metrics(metrics, step=int(metrics["epoch"]))

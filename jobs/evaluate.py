@@ -7,12 +7,12 @@ peace evaluate --run runs/zzu-full --out runs/second  writes them into runs/seco
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.harness import Job, Table, Verb, main
+from jobs.history import read_history
 from peace.errors import ConfigError, DataError
 from peace.files import file_digest, read_json, write_json
 
@@ -95,19 +95,6 @@ def draw(predictions: Predictions, metrics: dict[str, Any], run: Path, place: Pa
         ),
     ]
     return [(path, caption) for path, caption in drawn if path is not None]
-
-
-def read_history(path: Path) -> list[dict[str, Any]]:
-    """The epochs of a training; none where it left no history. A line cut short by a kill is passed over."""
-    epochs: list[dict[str, Any]] = []
-    if not path.exists():
-        return epochs
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            epochs.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return epochs
 
 
 def tables(result: dict[str, Any]) -> list[Table]:

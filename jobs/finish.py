@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from jobs.harness import Job, Table
+from jobs.history import read_history
 from jobs.scoring import predict_splits
 
 
@@ -14,7 +14,7 @@ def finish_training(job: Job, best: Path, shards: Path) -> dict[str, Any]:
     """Put the best epoch's checkpoint into the run directory and predict with it; gives the values of result.json."""
     place = job.out / "checkpoint"
     keep_checkpoint(best, place)
-    history = [json.loads(line) for line in (job.out / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+    history = read_history(job.out / "history.jsonl")
     top = max(history, key=lambda epoch: epoch["val_auc"])
     values = {
         "checkpoint": str(place),

@@ -188,16 +188,17 @@ def execute(verb: Verb, args: argparse.Namespace, overrides: Sequence[str] = ())
 def show(tables: Sequence[Table]) -> None:
     """Print tables on stdout."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table as RichTable
 
     console = Console(width=None if sys.stdout.isatty() else 120)
     for table in tables:
         rich = RichTable()
         for position, name in enumerate(table.header):
-            rich.add_column(name, justify="left" if position == 0 else "right", overflow="fold")
+            rich.add_column(escape(name), justify="left" if position == 0 else "right", overflow="fold")
         for row in table.rows:
-            rich.add_row(*row)
-        console.print(f"\n[bold]{table.title}[/bold]" if table.title else "")
+            rich.add_row(*map(escape, row))
+        console.print(f"\n[bold]{escape(table.title)}[/bold]" if table.title else "")
         console.print(rich)
 
 

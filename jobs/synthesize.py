@@ -30,7 +30,8 @@ def _tables(result: dict[str, Any]) -> list[Table]:
     rows = [[row, *(str(found[row]) for found in cohorts.values())] for row in ("records", "patients", "labelled")]
     rows += [[name, *(str(found["labels"].get(name, 0)) for found in cohorts.values())] for name in names]
     seconds = max(result["seconds"], 1e-3)
-    title = f"Synthetic cohorts: {result['records']} records in {seconds:.0f} s ({result['records'] / seconds:.0f} a second)"
+    rate = result["records"] / seconds
+    title = f"Synthetic cohorts: {result['records']} records in {seconds:.0f} s ({rate:.0f} a second)"
     return [Table(title, ["", *cohorts], rows)]
 
 

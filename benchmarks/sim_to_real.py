@@ -80,7 +80,9 @@ def synthetic_records(
     return np.stack(signals), np.array(labels, np.uint8)
 
 
-def train(data: Arrays, config: Config, seed: int, start: EcgClassifier | None = None, epochs: int = 0) -> EcgClassifier:
+def train(
+    data: Arrays, config: Config, seed: int, start: EcgClassifier | None = None, epochs: int = 0
+) -> EcgClassifier:
     """Fit the classifier (ECG alone, binary cross-entropy), from `start` at a lower rate where there is one."""
     signals, labels = (torch.from_numpy(part) for part in data)
     torch.manual_seed(seed)

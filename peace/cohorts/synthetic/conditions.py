@@ -144,9 +144,7 @@ def _likelihood(
     return np.where(normal | unlabelled, 0.0, likely)
 
 
-def _overlook(
-    severity: dict[str, Array], unlabelled: np.ndarray, cohort: str, record: Draws
-) -> dict[str, np.ndarray]:
+def _overlook(severity: dict[str, Array], unlabelled: np.ndarray, cohort: str, record: Draws) -> dict[str, np.ndarray]:
     """Slight findings are missed now and then, in children more; some unlabelled records hold a slight one unread."""
     missed, hidden = (0.14, 0.05) if cohort == "zzu" else (0.07, 0.03)
     found = {}

@@ -12,12 +12,12 @@ from peace.cohorts.synthetic.conditions import Conditions
 from peace.cohorts.synthetic.draws import Draws
 from peace.cohorts.synthetic.subjects import Subjects
 from peace.cohorts.synthetic.tables import (
+    FORCES,
     P_DURATION,
     P_SIZE,
     T_BACK,
     T_BACK_SPREAD,
     T_SIZE,
-    FORCES,
     Array,
     by_age,
 )
@@ -90,7 +90,9 @@ def _qrs(s: Subjects, has: Conditions, patient: Draws, record: Draws) -> Pulses:
     vectors = _forces(s, has, patient, record)
     late, late_at, late_rise, late_fall = _right_bundle(s, has, patient)
     # left anterior fascicular block starts towards the foot
-    first = has.has("LAFB")[:, None] * np.stack([0.05 + 0 * s.age, 0.20 + 0.16 * has["LAFB"], -0.05 + 0 * s.age], axis=1)
+    first = has.has("LAFB")[:, None] * np.stack(
+        [0.05 + 0 * s.age, 0.20 + 0.16 * has["LAFB"], -0.05 + 0 * s.age], axis=1
+    )
     centre = _stack([*at, late_at, begin + 0.19 * span])
     rise = _stack([*sigma, late_rise, 0.075 * span])
     fall = _stack([*sigma, late_fall, 0.075 * span])
@@ -98,7 +100,7 @@ def _qrs(s: Subjects, has: Conditions, patient: Draws, record: Draws) -> Pulses:
 
 
 def _right_bundle(s: Subjects, has: Conditions, patient: Draws) -> tuple[Array, Array, Array, Array]:
-    """The late force to the right and front of right bundle branch block: vector (n, 3), centre, rise and fall in ms."""
+    """Right bundle branch block's late force to the right and front: vector (n, 3), centre, rise and fall in ms."""
     complete, incomplete, normal = has.has("CRBBB"), has.has("IRBBB"), has.has("RSR")
     late = np.where(complete, 0.50 + 0.80 * has["CRBBB"], 0) + np.where(incomplete, 0.28 + 0.45 * has["IRBBB"], 0)
     late = (late + np.where(normal, 0.12 + 0.15 * has["RSR"], 0)) * np.exp(0.2 * patient.normal())
@@ -137,7 +139,9 @@ def _forces(s: Subjects, has: Conditions, patient: Draws, record: Draws) -> Arra
 
 def _hypertrophy(forces: Array, s: Subjects, has: Conditions) -> None:
     """Left: more force to the left and back. Right: more to the right and front, less to the left. In place."""
-    left = np.where(has.has("LVH"), 0.42 + 0.88 * has["LVH"], 0) + np.where(has.has("HVOLT"), 0.2 + 0.3 * has["HVOLT"], 0)
+    left = np.where(has.has("LVH"), 0.42 + 0.88 * has["LVH"], 0) + np.where(
+        has.has("HVOLT"), 0.2 + 0.3 * has["HVOLT"], 0
+    )
     right = np.where(has.has("RVH"), 0.25 + 0.85 * has["RVH"], 0) + 0.3 * has["RVHV"]
     forces[:, 2:4] *= (1 + left)[:, None, None]
     # some hearts show it in the back of the loop (deep S in V1-V3) more than in its left
@@ -205,7 +209,11 @@ def _changed_t(
 ) -> tuple[Array, Array]:
     """T and ST vectors (n, 3) with secondary, strain, ischaemic and non-specific changes."""
     size = np.linalg.norm(vector, axis=1, keepdims=True)
-    st = 0.012 * record.normals(3) + np.array([0.005, 0.005, -0.02]) + has["ERP"][:, None] * np.array([0.10, 0.06, -0.12])
+    st = (
+        0.012 * record.normals(3)
+        + np.array([0.005, 0.005, -0.02])
+        + has["ERP"][:, None] * np.array([0.10, 0.06, -0.12])
+    )
     strain = np.where(has.has("LVH") & (patient.uniform() < 0.4), 0.3 + 0.7 * has["LVH"], 0)[:, None]
     strain = strain + np.where(has.has("RVH") & (patient.uniform() < 0.35), 0.3 + 0.5 * has["RVH"], 0)[:, None]
     vector = vector + strain * (0.45 * away - 0.6 * vector)
@@ -266,5 +274,3 @@ def _ectopic(s: Subjects, patient: Draws) -> Pulses:
     sigma = _stack([0.14 * width, 0.17 * width, 0.13 * qt])
     first, second = direction * size[:, None], (direction * 0.7 + bend) * size[:, None]
     return Pulses(centre, sigma, sigma, np.stack([first, second, -0.45 * first], axis=1))
-
-

@@ -1,4 +1,4 @@
-"""From the heart's sources (Frank X, Y, Z in mV, and a small non-dipolar one) to nine electrode potentials and twelve leads.
+"""From the heart's sources (Frank X, Y, Z in mV, and a small non-dipolar one) to nine electrodes and twelve leads.
 
 Dower's matrix, varied for every subject: one fixed matrix explains only 93 % of real beats (docs/synthetic.md).
 Noise is added at electrodes, so the limb identities I + III = II and so on hold exactly.

@@ -15,7 +15,7 @@ from peace.cohorts.synthetic.simulate import Simulated
 from peace.cohorts.synthetic.tables import Array
 
 START, STOP = -460, 900
-I, II, III, AVR, AVL, AVF, V1, V2, V3, V4, V5, V6 = range(12)
+LI, II, III, AVR, AVL, AVF, V1, V2, V3, V4, V5, V6 = range(12)
 
 # child limits by age in years: R in V6, S in V1, their sum (LVH); R in V1, S in V6 (RVH), mV
 _CHILD_AGES = np.array([0.02, 1, 3, 5])
@@ -25,7 +25,7 @@ _RVH = np.array([(2.7, 1.0), (2.2, 1.0), (1.8, 0.7), (1.8, 0.6), (1.3, 0.4)])
 
 @dataclass(frozen=True)
 class Measured:
-    """(n,) milliseconds and degrees; (n, 12) mV in lead order. S excludes Q; `late` is the end of QRS; T and ST signed."""
+    """(n,) milliseconds and degrees; (n, 12) mV in lead order. S excludes Q; `late` ends QRS; T and ST are signed."""
 
     pr: Array
     qrs: Array
@@ -68,23 +68,29 @@ def measure(batch: Simulated) -> Measured:
     after, before = place > r_at[:, :, None], place < r_at[:, :, None]
     late = inside & (place > (offset - 0.33 * (offset - onset))[:, None])
     area = qrs.sum(axis=2)
-    axis = np.degrees(np.arctan2((area[:, II] - area[:, I] / 2) * 2 / np.sqrt(3), area[:, I]))
+    axis = np.degrees(np.arctan2((area[:, II] - area[:, LI] / 2) * 2 / np.sqrt(3), area[:, LI]))
     rest = (place > (offset + 50)[:, None]) & (time < (batch.subjects.qt + 60)[:, None])
     t_wave = np.where(rest[:, None], flat, 0)
-    t = np.where(t_wave.max(axis=2) > -t_wave.min(axis=2), t_wave.max(axis=2), t_wave.min(axis=2))
+    t = _largest(t_wave)
     p_wave = batch.leads[:, :, 4:] @ batch.beat.p.at(time)
     p_speed = np.abs(p_wave).max(axis=1) > 0.012
     p_on = np.where(p_speed.any(axis=1), p_speed.argmax(axis=1), onset)
     p_off = len(time) - 1 - p_speed[:, ::-1].argmax(axis=1)
     qt = _t_end(flat, t, time) - time[onset]
     where_late = np.where(late[:, None], flat, 0)
-    late_value = np.where(where_late.max(axis=2) > -where_late.min(axis=2), where_late.max(axis=2), where_late.min(axis=2))
+    st_at = offset + np.where(batch.subjects.adult, 30, 16)
     return Measured(
         time[onset] - time[p_on], (offset - onset).astype(float), qt / np.sqrt(60 / batch.subjects.rate), axis,
         qrs.max(axis=2), -np.where(before, qrs, 0).min(axis=2), -np.where(after, qrs, 0).min(axis=2), t,
-        p_wave.max(axis=2), flat[np.arange(n), :, np.minimum(offset + np.where(batch.subjects.adult, 30, 16), len(time) - 1)], late_value,
+        p_wave.max(axis=2), flat[np.arange(n), :, np.minimum(st_at, len(time) - 1)], _largest(where_late),
         -np.where(p_wave[:, V1] < 0, p_wave[:, V1], 0).sum(axis=1), (p_off - p_on).astype(float),
     )  # fmt: skip
+
+
+def _largest(waves: Array) -> Array:
+    """The largest deflection along the last axis, with its sign."""
+    high, low = waves.max(axis=-1), waves.min(axis=-1)
+    return np.asarray(np.where(high > -low, high, low))
 
 
 def criteria(batch: Simulated, m: Measured) -> np.ndarray:
@@ -93,7 +99,7 @@ def criteria(batch: Simulated, m: Measured) -> np.ndarray:
     small = np.where(age < 4, 90, 100)
     wide = np.where(adult, 120, small)
     r_prime = np.maximum(m.late[:, V1], m.late[:, V2] * 0.7)
-    s_lateral = np.maximum(-m.late[:, I], -m.late[:, V6])
+    s_lateral = np.maximum(-m.late[:, LI], -m.late[:, V6])
     met = {
         "LAFB": (m.axis < -42) & (m.axis > -100) & (m.q[:, AVL] > 0.01) & (m.r[:, AVL] > m.s[:, AVL]),
         "IRBBB": (r_prime > 0.10) & (s_lateral > 0.05) & (m.qrs < wide + 4),
@@ -134,15 +140,15 @@ def _rvh(m: Measured, age: Array, adult: Array) -> Array:
 
 def _st_shifted(m: Measured) -> Array:
     """Two of I, II, aVL, aVF, V2-V6 with ST 40 ms after QRS down by 0.05 mV or up by 0.1 (V2, V3: 0.2)."""
-    leads = [I, II, AVL, AVF, V2, V3, V4, V5, V6]
+    leads = [LI, II, AVL, AVF, V2, V3, V4, V5, V6]
     up = np.array([0.1, 0.1, 0.1, 0.1, 0.2, 0.2, 0.15, 0.1, 0.1])
     return np.asarray(((m.st[:, leads] < -0.05) | (m.st[:, leads] > up)).sum(axis=1) >= 2)
 
 
 def _t_abnormal(m: Measured, age: Array) -> Array:
     """T low, flat or turned in two of I, II, V4-V6 (with V2, V3 in adults)."""
-    leads = m.t[:, [I, II, V4, V5, V6]]
-    against = leads < np.maximum(0.08 * m.r[:, [I, II, V4, V5, V6]], 0.03)
+    leads = m.t[:, [LI, II, V4, V5, V6]]
+    against = leads < np.maximum(0.08 * m.r[:, [LI, II, V4, V5, V6]], 0.03)
     front = (m.t[:, [V2, V3]] < -0.05) & (age > 16)[:, None]
     return np.asarray(against.sum(axis=1) + front.sum(axis=1) >= 2)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from peace.cohorts.synthetic.conditions import Conditions
 from peace.cohorts.synthetic.simulate import Simulated
@@ -22,35 +24,7 @@ MEASUREMENTS = (
 )  # fmt: skip
 RECORDS = ("subject_id", "study_id", "file_name", "ecg_time", "path")
 
-# phrases of either cart vocabulary, as counted in public work on the machine reports
-_LINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "LAFB": (("Left anterior fascicular block", "Possible left anterior fascicular block"), ("LAD, consider left anterior fascicular block", "Left anterior fascicular block")),
-    "IRBBB": (("Incomplete right bundle branch block",), ("Incomplete RBBB",)),
-    "CRBBB": (("Right bundle branch block",), ("RBBB with primary ST-T abnormality" , "Right bundle branch block")),
-    "LVOLT": (("Low QRS voltages in limb leads", "Generalized low QRS voltages", "Low QRS voltages in precordial leads"), ("Low voltage, extremity leads", "Low voltage, extremity and precordial leads", "Low voltage, precordial leads")),
-    "LAE": (("Possible left atrial abnormality",), ("Probable left atrial enlargement", "Left atrial enlargement")),
-    "RAE": (("Possible right atrial abnormality",), ("Right atrial enlargement",)),
-    "LVH": (("Left ventricular hypertrophy", "Left ventricular hypertrophy by voltage only"), ("Possible left ventricular hypertrophy", "LVH with secondary repolarization abnormality")),
-    "RVH": (("Right ventricular hypertrophy",), ("Possible right ventricular hypertrophy", "RVH with secondary repolarization abnormality")),
-    "STTC": (("Lateral ST-T changes are nonspecific", "Inferior/lateral ST-T changes may be due to myocardial ischemia", "Extensive ST-T changes are nonspecific", "Diffuse nonspecific ST-T changes"), ("Nonspecific ST-T abnormalities, lateral leads", "Minor ST segment depression", "ST-T abnormality, consider ischemia")),
-    "TAB_": (("Lateral T wave changes are nonspecific", "Inferior T wave changes are nonspecific", "Anterior T wave changes may be due to myocardial ischemia"), ("Nonspecific T abnormalities, anterior leads", "Abnormal T wave changes", "Borderline T wave abnormalities")),
-    "LQTS": (("Prolonged QT interval",), ("Prolonged QT - consider ischemia, electrolyte imbalance, drug effects", "Prolonged QT interval")),
-    "LAD": (("Left axis deviation",), ("Left axis deviation", "Abnormal left axis deviation")),
-    "RAD": (("Right axis deviation",), ("Rightward axis",)),
-    "HVOLT": (("High QRS voltage may be normal for age",), ("Borderline high QRS voltage - probable normal variant",)),
-    "AMI": (("Anterior infarct - age undetermined", "Cannot rule out anteroseptal infarct - age undetermined"), ("Probable anterior infarct, age indeterminate", "Anteroseptal infarct, old")),
-    "IMI": (("Inferior infarct - age undetermined", "Possible inferior infarct - age undetermined"), ("Inferior infarct, old",)),
-    "AVB1": (("1st degree A-V block", "Prolonged PR interval"), ("First degree AV block", "Borderline first degree A-V block")),
-    "LBBB": (("Left bundle branch block",), ("Left bundle branch block", "LBBB")),
-    "IVCD": (("IV conduction defect",), ("Nonspecific intraventricular conduction delay",)),
-    "ERP": (("Early repolarization",), ("Normal early repolarization pattern",)),
-    "PVC": (("with PVC(s)", "Ventricular premature complex"), ("Ventricular premature complex",)),
-    "PAC": (("with PAC(s)",), ("Atrial premature complex", "Supraventricular extrasystoles")),
-    "RSR": (("rSr'(V1) - probable normal variant",), ("RSR' in V1 or V2, probably normal variant",)),
-    "BORDERLINE": (("Borderline prolonged QT interval",), ("Borderline prolonged QT interval",)),
-    "PRWP": (("Abnormal R wave progression",), ("Poor R wave progression", "Consider anterior infarct")),
-}  # fmt: skip
-_QUIET_WHEN_NORMAL = ("HVOLT", "RSR", "ERP")
+_LINES = Path(__file__).with_name("report_lines.yaml")
 
 
 def write_batch(
@@ -93,19 +67,15 @@ def write_batch(
 
 def report(has: Conditions, row: int, rng: np.random.Generator) -> list[str]:
     """Eighteen report columns of one of the two carts; blanks may stand before filled ones."""
-    cart = int(rng.random() < 0.4)
-    lines = [_rhythm_line(has, row)]
-    for name, phrases in _LINES.items():
-        if not has.read(name)[row] or (has.normal[row] and name in _QUIET_WHEN_NORMAL):
-            continue
-        options = phrases[cart]
-        if name == "CRBBB" and cart and not has.read("STTC")[row]:
-            options = options[1:]
-        if name == "LVH" and cart and not has.read("STTC")[row]:
-            options = options[:1]
-        if name == "RVH" and cart and not has.read("STTC")[row]:
-            options = options[:1]
-        lines.append(str(options[int(rng.integers(len(options)))]))
+    known = _phrases()
+    cart = "second" if rng.random() < 0.4 else "first"
+    present = {name for name in has.severity if has.read(name)[row]}
+    lines = [next((line for name, line in known["rhythms"].items() if name in present), known["rhythms"]["none"])]
+    waiting = present - set(known["silent_when_normal"]) if has.normal[row] else set(present)
+    for finding in known["findings"]:
+        if finding[cart] and waiting.issuperset(finding["states"]):
+            lines.append(str(rng.choice(finding[cart])))
+            waiting -= set(finding["states"])
     lines.append("Normal ECG" if has.normal[row] else "Abnormal ECG" if len(lines) > 1 else "Borderline ECG")
     if rng.random() < 0.3:
         lines = [line + "." for line in lines]
@@ -114,14 +84,10 @@ def report(has: Conditions, row: int, rng: np.random.Generator) -> list[str]:
     return (lines + [""] * REPORTS)[:REPORTS]
 
 
-def _rhythm_line(has: Conditions, row: int) -> str:
-    for name, line in (
-        ("AFIB", "Atrial fibrillation"), ("AFLT", "Atrial flutter"), ("STACH", "Sinus tachycardia"),
-        ("SBRAD", "Sinus bradycardia"), ("SARRH", "Sinus arrhythmia"),
-    ):  # fmt: skip
-        if has.read(name)[row]:
-            return line
-    return "Sinus rhythm"
+@cache
+def _phrases() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(_LINES.read_text(encoding="utf-8"))
+    return found
 
 
 def _measured(batch: Simulated, row: int, rng: np.random.Generator) -> list[int]:
@@ -131,7 +97,7 @@ def _measured(batch: Simulated, row: int, rng: np.random.Generator) -> list[int]
     times = [40, 40 + int(0.66 * s.pr[row]), onset, onset + int(s.qrs[row]), onset + int(s.qt[row])]
     axes = [int(55 + 15 * rng.standard_normal()), int(s.axis[row]), int(40 + 25 * rng.standard_normal())]
     rate = int(60000 / s.rate[row])
-    if batch.conditions["AFIB"][row] > 0:
+    if batch.conditions.has("AFIB")[row]:
         times[:2], axes[0] = [29999, 29999], 32767
     if rng.random() < 0.004:
         return [65535, 29999, 29999, 29999, 29999, 29999, 32767, -32768, 32767]

@@ -7,6 +7,7 @@ All is drawn at electrodes, in the frequency domain, so that one inverse transfo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy import fft
@@ -70,49 +71,43 @@ def add_noise_and_device(
     length = electrodes.shape[1]
     spectrum = fft.rfft(electrodes, axis=1)
     hertz = fft.rfftfreq(length, 1 / rate)
-    shape, device = _shapes(length, rate)
+    wander_shape, muscle_shape = _shapes(length, rate)
     white = rng.standard_normal((9, 2, len(hertz)), dtype=np.float32)
     noise = (white[:, 0] + 1j * white[:, 1]) * np.float32(np.sqrt(length / 2))
     # spectra are scaled so that a level is the standard deviation in mV
     wander, muscle = levels.wander[row][:, None], levels.muscle[row][:, None]
-    noise *= (wander * shape[0] + muscle * shape[1]).astype(np.float32) * np.float32(np.sqrt(length))
+    noise *= (wander * wander_shape + muscle * muscle_shape).astype(np.float32) * np.float32(np.sqrt(length))
     spectrum += noise
-    breath = int(round(levels.breath_hz[row] * length / rate))
+    breath = round(levels.breath_hz[row] * length / rate)
     spectrum[:, breath] += 0.5 * length * levels.wander[row] * np.exp(1j * rng.random() * 6.28)
-    line = int(round(levels.mains_hz[row] * length / rate))
+    line = round(levels.mains_hz[row] * length / rate)
     if line < len(hertz):
         turn = np.exp(1j * (rng.random() * 6.28 + 0.3 * rng.standard_normal(9)))
         spectrum[:, line] += length * 0.7 * levels.mains[row] * turn
     if levels.motion[row] > 0 or levels.burst[row] > 0:
         spectrum += fft.rfft(_events(length, rate, levels.motion[row], levels.burst[row], rng), axis=1)
-    spectrum *= device(levels.highpass[row], levels.lowpass[row], levels.notch[row] * levels.mains_hz[row])
+    spectrum *= _device(hertz, levels.highpass[row], levels.lowpass[row], levels.notch[row] * levels.mains_hz[row])
     stored = fft.irfft(spectrum, n=length, axis=1)
     if levels.off[row] >= 0:
         stored[levels.off[row]] += _contact_lost(length, rate, rng)
     return np.asarray(stored, dtype=np.float32)
 
 
-_cache: dict[tuple[int, float], tuple[np.ndarray, object]] = {}
+@cache
+def _shapes(length: int, rate: float) -> tuple[np.ndarray, np.ndarray]:
+    """Amplitude spectra of unit power: wander, 1/f^2 in power below about 1 Hz; muscle, white above 20 Hz."""
+    hertz = fft.rfftfreq(length, 1 / rate)
+    wander = np.where(hertz > 0, 1 / (0.15 + hertz) * np.exp(-((hertz / 1.2) ** 2)), 0)
+    muscle = (0.25 + 0.75 / (1 + np.exp(-(hertz - 22) / 4))) / (1 + (hertz / 140) ** 2)
+    return wander / np.sqrt((wander**2).sum()), muscle / np.sqrt((muscle**2).sum())
 
 
-def _shapes(length: int, rate: float):  # type: ignore[no-untyped-def]
-    """Unit-power amplitude spectra of wander and muscle, and a function that gives a device's response."""
-    key = (length, rate)
-    if key not in _cache:
-        hertz = fft.rfftfreq(length, 1 / rate)
-        # 1/f^2 in power from 0.05 Hz; muscle is white from 20 Hz with a floor below
-        wander = np.where(hertz > 0, 1 / (0.15 + hertz) * np.exp(-((hertz / 1.2) ** 2)), 0)
-        muscle = (0.25 + 0.75 / (1 + np.exp(-(hertz - 22) / 4))) / (1 + (hertz / 140) ** 2)
-        shapes = np.stack([form / np.sqrt(2 * (form**2).sum()) * np.sqrt(2) for form in (wander, muscle)])
-
-        def device(high: float, low: float, notch: float) -> np.ndarray:
-            response = 1 / np.sqrt(1 + (hertz / low) ** 8) * (1j * hertz / (1j * hertz + high))
-            if notch > 0:
-                response = response * (1 - np.exp(-(((hertz - notch) / 0.7) ** 2)))
-            return response.astype(np.complex64)
-
-        _cache[key] = (shapes.astype(np.float32), device)
-    return _cache[key]
+def _device(hertz: Array, highpass: float, lowpass: float, notch: float) -> np.ndarray:
+    """Response of an electrocardiograph: first-order high-pass, steep low-pass, notch at `notch` Hz (0: none)."""
+    response = 1j * hertz / (1j * hertz + highpass) / np.sqrt(1 + (hertz / lowpass) ** 8)
+    if notch > 0:
+        response = response * (1 - np.exp(-(((hertz - notch) / 0.7) ** 2)))
+    return np.asarray(response.astype(np.complex64))
 
 
 def _events(length: int, rate: float, motion: float, burst: float, rng: np.random.Generator) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from peace.cohorts.synthetic.conditions import Conditions
+from peace.cohorts.synthetic.noise import NoiseLevels
 from peace.cohorts.synthetic.simulate import Simulated
 from peace.cohorts.synthetic.wfdb_files import to_digital, write_record
 
@@ -38,6 +39,7 @@ _FORMS: dict[str, tuple[tuple[str, ...], str]] = {
     "PAC": (("PAC",), "supraventrikulaere extrasystolen"), "PRWP": (("ABQRS",), "r-reduktion"),
 }  # fmt: skip
 _RHYTHMS = (("AFIB", "AFIB"), ("AFLT", "AFLT"), ("STACH", "STACH"), ("SBRAD", "SBRAD"), ("SARRH", "SARRH"))
+_LIKELIHOODS, _SHARES = (100.0, 50.0, 35.0, 15.0, 0.0), (0.72, 0.12, 0.06, 0.04, 0.06)
 # a subclass reading of these codes gives another label than the condition, or none
 READ_AS = {"TAB_": None, "LVOLT": None, "LQTS": "STTC"}
 
@@ -63,18 +65,19 @@ def write_batch(
         scp, words = statements(batch.conditions, row, rng)
         s, levels = batch.subjects, batch.levels
         age = float(int(s.age[row]))
-        flags = [", alles,  " if bad else "" for bad in (levels.wander[row].max() > 0.2, levels.muscle[row].max() > 0.02, levels.burst[row] > 0, levels.off[row] >= 0)]  # fmt: skip
+        flags = [", alles,  " if bad else "" for bad in _flags(levels, row)]
+        extra = batch.conditions.has("PVC")[row] or batch.conditions.has("PAC")[row]
+        weight, nurse, site, by = (float(value) for value in rng.integers([45, 0, 0, 0], [110, 12, 50, 12]))
         rows.append(
             {
                 "record_id": str(ecg),
                 "patient_id": str(patient + 1),
                 "tables": {
                     "ptbxl_database.csv": [
-                        ecg, float(patient + 1), 300.0 if age > 89 else age, int(s.female[row]), "",
-                        float(int(75 + 14 * rng.standard_normal())), float(rng.integers(0, 12)), float(rng.integers(0, 50)),
-                        "CS-12   E", moment.strftime("%Y-%m-%d %H:%M:%S"), words, repr(scp), _axis_word(s.axis[row]), "", "",
-                        float(rng.integers(0, 12)), False, bool(rng.random() < 0.3), bool(rng.random() < 0.74), *flags,
-                        "1ES" if batch.conditions["PVC"][row] + batch.conditions["PAC"][row] > 0 else "", "",
+                        ecg, float(patient + 1), 300.0 if age > 89 else age, int(s.female[row]), "", weight, nurse,
+                        site, "CS-12   E", moment.strftime("%Y-%m-%d %H:%M:%S"), words, repr(scp),
+                        _axis_word(s.axis[row]), "", "", by, False, bool(rng.random() < 0.3),
+                        bool(rng.random() < 0.74), *flags, "1ES" if extra else "", "",
                         1 + (patient * 7 + 3) % 10, f"records100/{bucket}/{ecg:05d}_lr", f"records500/{bucket}/{name}",
                     ]
                 },
@@ -98,11 +101,21 @@ def statements(has: Conditions, row: int, rng: np.random.Generator) -> tuple[dic
             words.append(german)
     for name, (names, german) in _FORMS.items():
         if has.read(name)[row] and not has.normal[row]:
-            scp[str(names[int(rng.integers(len(names)))])] = 0.0
+            scp[str(rng.choice(names))] = 0.0
             words.append(german)
     rhythm = next((code for name, code in _RHYTHMS if has.read(name)[row]), "SR")
     scp[rhythm] = 0.0
     return scp, " ".join(["sinusrhythmus" if rhythm == "SR" else rhythm.lower(), *words])
+
+
+def _flags(levels: NoiseLevels, row: int) -> tuple[bool, ...]:
+    """Baseline drift, static noise, burst noise, electrode problems."""
+    return (
+        levels.wander[row].max() > 0.2,
+        levels.muscle[row].max() > 0.02,
+        levels.burst[row] > 0,
+        levels.off[row] >= 0,
+    )
 
 
 def _axis_word(degrees: float) -> str:

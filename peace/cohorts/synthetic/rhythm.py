@@ -31,7 +31,8 @@ class Pace:
     breath_hz: Array
     breath_share: Array
     slow_share: Array
-    premature: Array
+    ventricular: Array
+    atrial: Array
 
 
 def draw_pace(s: Subjects, has: Conditions, record: Draws) -> Pace:
@@ -41,43 +42,41 @@ def draw_pace(s: Subjects, has: Conditions, record: Draws) -> Pace:
     share = usual * np.exp(0.7 * record.normal())
     share = np.where(has.has("SARRH"), np.maximum(share, 0.07 + 0.11 * has["SARRH"]), np.minimum(share, 0.09))
     share = np.where(s.rate > np.where(s.adult, 105, 150), share * 0.4, share)
-    often = np.where(has.has("PVC"), 0.05 + 0.20 * has["PVC"], 0) + 1j * np.where(
-        has.has("PAC"), 0.05 + 0.15 * has["PAC"], 0
-    )
-    return Pace(breath, share, 0.6 * usual * np.exp(0.4 * record.normal()), often)
+    ventricular = np.where(has.has("PVC"), 0.05 + 0.20 * has["PVC"], 0)
+    atrial = np.where(has.has("PAC"), 0.05 + 0.15 * has["PAC"], 0)
+    slow = 0.6 * usual * np.exp(0.4 * record.normal())
+    return Pace(breath, share, slow, ventricular, atrial)
 
 
 def draw_rhythm(
-    seconds: float, rate: float, pace: tuple[float, float, float, complex], fibrillating: bool, rng: np.random.Generator
+    seconds: float, rate: float, pace: Pace, row: int, fibrillating: bool, rng: np.random.Generator
 ) -> Rhythm:
     """Beats from before the start to after the end, so that waves of neighbours reach in."""
-    breath_hz, breath_share, slow_share, premature = pace
     mean = 60.0 / rate
     count = int((seconds + 3) / (0.4 * mean)) + 4
     phase, slow = rng.random(2) * 2 * np.pi
     jitter = rng.standard_normal(count)
     chance = rng.random((3, count))
     gain = np.exp(0.035 * rng.standard_normal(count))
-    onset, kind, has_p = [], [], []
+    breath_hz, breath, slowly = float(pace.breath_hz[row]), 1.2 * pace.breath_share[row], pace.slow_share[row]
+    onset: list[float] = []
+    kind: list[int] = []
     now, index = -1.0 - mean * chance[0, 0], 0
     while now < seconds + 0.6 and index < count - 1:
-        breath = np.sin(2 * np.pi * breath_hz * now + phase)
-        share = (
-            1 + 1.2 * breath_share * breath + slow_share * np.sin(2 * np.pi * 0.1 * now + slow) + 0.004 * jitter[index]
-        )
-        gap = mean * (max(0.55, 1 + 0.24 * jitter[index]) if fibrillating else max(0.6, share))
-        last = kind[-1] if kind else USUAL
-        if last == USUAL and chance[1, index] < premature.real:
-            now = now - gap + gap * (0.55 + 0.2 * chance[2, index]) if onset else now
-            this, gap_after = VENTRICULAR, gap * 1.38
-        elif last == USUAL and chance[1, index] > 1 - premature.imag:
-            now = now - gap + gap * (0.60 + 0.2 * chance[2, index]) if onset else now
-            this, gap_after = ATRIAL, gap * 1.08
-        else:
-            this, gap_after = USUAL, gap
+        share = 1 + breath * np.sin(2 * np.pi * breath_hz * now + phase) + slowly * np.sin(0.2 * np.pi * now + slow)
+        gap = mean * (max(0.55, 1 + 0.24 * jitter[index]) if fibrillating else max(0.6, share + 0.004 * jitter[index]))
+        after_usual = onset and kind[-1] == USUAL
+        this, pause = USUAL, gap
+        # an early beat takes the place of the due one; the pause after it makes up for it wholly or in part
+        if after_usual and chance[1, index] < pace.ventricular[row]:
+            early = 0.55 + 0.2 * chance[2, index]
+            this, now, pause = VENTRICULAR, now - gap * (1 - early), gap * (2 - early)
+        elif after_usual and chance[1, index] > 1 - pace.atrial[row]:
+            early = 0.60 + 0.2 * chance[2, index]
+            this, now, pause = ATRIAL, now - gap * (1 - early), gap * 1.08
         onset.append(now)
         kind.append(this)
-        has_p.append(this != VENTRICULAR and not fibrillating)
-        now += gap_after
+        now += pause
         index += 1
-    return Rhythm(np.array(onset), np.array(kind), gain[: len(onset)], np.array(has_p))
+    kinds = np.array(kind)
+    return Rhythm(np.array(onset), kinds, gain[: len(onset)], (kinds != VENTRICULAR) & (not fibrillating))

@@ -75,11 +75,11 @@ def simulate(
     templates = _Templates(beat, rate)
     signals, rhythms = [], []
     for row, rng in enumerate(record.streams):
-        own = (pace.breath_hz[row], pace.breath_share[row], pace.slow_share[row], complex(pace.premature[row]))
         fibrillating = bool(conditions["AFIB"][row] > 0)
-        rhythm = draw_rhythm(lengths[row], subjects.rate[row], own, fibrillating, rng)
+        rhythm = draw_rhythm(lengths[row], subjects.rate[row], pace, row, fibrillating, rng)
         flutter = float(conditions["AFLT"][row])
-        sources = templates.render(row, rhythm, lengths[row], subjects, own[0], (fibrillating, flutter), rng)
+        breath_hz = float(pace.breath_hz[row])
+        sources = templates.render(row, rhythm, lengths[row], breath_hz, (fibrillating, flutter), rng)
         potentials = electrodes[row].astype(np.float32) @ sources
         stored = add_noise_and_device(potentials, rate, levels, row, rng)
         signals.append(np.clip(FROM_ELECTRODES @ stored, -RAIL_MV, RAIL_MV))
@@ -100,7 +100,7 @@ def simulate(
 def generate(
     n: int, seed: int, population: Literal["adult", "child", "ptbxl"] = "adult", rate: float = 500.0, flat: bool = False
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """n ten-second records of n subjects, in memory: signals (n, 12, 10 * rate) float32 mV, labels (n, 12) uint8, truth."""
+    """n ten-second records of n subjects, in memory: signals (n, 12, 10 * rate) in mV, labels (n, 12) and truth."""
     cohort = {"adult": "mimic", "child": "zzu"}.get(population, population)
     signals = np.empty((n, len(FROM_ELECTRODES), int(10 * rate)), dtype=np.float32)
     labels, metas = [], []
@@ -139,11 +139,11 @@ class _Templates:
         return np.ascontiguousarray(parts.transpose(0, 3, 1, 2), dtype=np.float32)
 
     def render(
-        self, row: int, rhythm: Rhythm, seconds: float, subjects: Subjects, breath_hz: float,
-        atria: tuple[bool, float], rng: np.random.Generator,
+        self, row: int, rhythm: Rhythm, seconds: float, breath_hz: float, atria: tuple[bool, float],
+        rng: np.random.Generator,
     ) -> np.ndarray:  # fmt: skip
         """(7, T) sources: the ventricles' turning dipole and small non-dipolar part, and the atria's dipole."""
-        length = int(round(seconds * self.rate))
+        length = round(seconds * self.rate)
         margin = int(1.6 * self.rate)
         out, atrial = np.zeros((2, 3, length + 2 * margin), dtype=np.float32)
         ventricles = np.zeros(length + 2 * margin, dtype=np.float32)

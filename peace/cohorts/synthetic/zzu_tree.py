@@ -34,15 +34,18 @@ CODES: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 _OTHER = ("Abnormal precordial R-wave progression", "J110")
 _ILLNESS = ("J18.9", "I50.9", "E87.2", "J96.9", "H60.4", "J03.9", "D64.9", "K92.9", "Z98.8", "R57.0")
-_HEART = {"RVH": ("Q21.3", "Q21.1", "I37.0"), "LVH": ("Q21.0", "I42.2", "Q25.0"), "LAFB": ("Q21.2",), "IRBBB": ("(OSD) Q21.1", "(FO) Q21.1"), "LVOLT": ("I40.9", "(F) I40.0", "I31.8")}  # fmt: skip
+_HEART = {
+    "RVH": ("Q21.3", "Q21.1", "I37.0"), "LVH": ("Q21.0", "I42.2", "Q25.0"), "LAFB": ("Q21.2",),
+    "IRBBB": ("(OSD) Q21.1", "(FO) Q21.1"), "LVOLT": ("I40.9", "(F) I40.0", "I31.8"),
+}  # fmt: skip
 
 
 def draw_seconds(numbers: list[int], rng: np.random.Generator) -> list[float]:
-    """Lengths from 5 to 60 s in steps of 1 s; shorter on the whole than the original (5-120 s, mode 30 s), to save disk."""
+    """Lengths from 5 to 35 s: shorter on the whole than the original's 5 to 120 s with a mode of 30 s, to save disk."""
     n = len(numbers)
     usual = rng.choice([10.0, 15.0, 20.0, 30.0], size=n, p=[0.55, 0.25, 0.12, 0.08])
-    odd = rng.integers(5, 61, size=n).astype(float)
-    return [float(value) for value in np.where(rng.random(n) < 0.08, np.minimum(odd, 5 + odd / 2), usual)]
+    odd = rng.integers(10, 71, size=n) / 2.0
+    return [float(value) for value in np.where(rng.random(n) < 0.08, odd, usual)]
 
 
 def write_batch(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import logging
 import re
-import shutil
 import signal
 import sys
 import tempfile
@@ -21,9 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobs.run_directory import earlier_result, only_writer
 from peace.config import Config, dump_config, load_config
 from peace.errors import ConfigError, DataError, PeaceError
-from peace.files import digest, read_json, write_json, write_text
+from peace.files import digest, write_json, write_text
 
 if TYPE_CHECKING:
     from jobs.tracking import Run
@@ -156,8 +156,8 @@ def execute(verb: Verb, args: argparse.Namespace, overrides: Sequence[str] = ())
     except OSError as error:
         raise DataError(f"cannot write to {out}: {error.strerror}") from None
     with ExitStack() as stack:
-        stack.enter_context(_only_writer(out))
-        finished = _earlier_result(out, verb, identity, read, args.fresh)
+        stack.enter_context(only_writer(out))
+        finished = earlier_result(out, verb.name, verb.final, identity, read, args.fresh)
         if finished is not None:
             print(f"{out} is finished already: nothing to do (--fresh starts over)", file=sys.stderr)
             return finished
@@ -200,58 +200,6 @@ def show(tables: Sequence[Table]) -> None:
             rich.add_row(*map(escape, row))
         console.print(f"\n[bold]{escape(table.title)}[/bold]" if table.title else "")
         console.print(rich)
-
-
-def _earlier_result(out: Path, verb: Verb, identity: str, read: dict[str, Any], fresh: bool) -> dict[str, Any] | None:
-    """The result of the same run if it is finished and final; a run of another kind is set aside first."""
-    marker = out / "run.json"
-    if not marker.exists():
-        if (out / "result.json").exists():
-            raise DataError(f"{out} holds a result.json that no run of ours left: choose another --out")
-        return None
-    earlier = read_json(marker)
-    if earlier["verb"] != verb.name:
-        raise ConfigError(f"{out} is the directory of a `peace {earlier['verb']}` run: choose another --out")
-    if fresh or earlier["identity"] != identity:
-        place = _set_aside(out, earlier["identity"])
-        changed = _changed_keys(earlier["config"], read)
-        why = "--fresh" if fresh else f"changed: {', '.join(changed) or 'the inputs'}"
-        print(f"the earlier run in {out} was set aside in {place} ({why})", file=sys.stderr)
-        return None
-    if verb.final and (out / "result.json").exists():
-        return dict(read_json(out / "result.json"))
-    return None
-
-
-def _set_aside(out: Path, identity: str) -> Path:
-    place = out / "previous" / identity
-    number = 1
-    while place.exists():
-        number += 1
-        place = out / "previous" / f"{identity}-{number}"
-    place.mkdir(parents=True)
-    for item in out.iterdir():
-        if item.name not in ("previous", ".lock"):
-            shutil.move(item, place / item.name)
-    return place
-
-
-def _changed_keys(before: Any, after: Any, prefix: str = "") -> list[str]:
-    if isinstance(before, dict) and isinstance(after, dict):
-        names = sorted(set(before) | set(after))
-        return [key for name in names for key in _changed_keys(before.get(name), after.get(name), f"{prefix}{name}.")]
-    return [] if before == after else [prefix.rstrip(".")]
-
-
-@contextmanager
-def _only_writer(out: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    try:
-        with FileLock(out / ".lock", timeout=0):
-            yield
-    except Timeout:
-        raise DataError(f"another job is writing to {out}: wait for it, or choose another --out") from None
 
 
 @contextmanager

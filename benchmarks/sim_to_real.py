@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from peace.cohorts.synthetic import LABELS, generate
+from peace.cohorts.synthetic import LABELS, Variety, generate
 from peace.config import AugmentConfig, Config, SignalConfig, load_config
 from peace.errors import DataError
 from peace.labels import load_label_set
@@ -60,14 +60,14 @@ def real_records(root: Path, config: Config) -> Arrays:
 
 
 def synthetic_records(
-    n: int, seed: int, population: str, flat: bool, config: Config, unlabelled: bool = False
+    n: int, seed: int, population: str, variety: Variety, config: Config, unlabelled: bool = False
 ) -> Arrays:
     """Conditioned as real ones are; those that the quality limits reject, or that carry no label, are left out."""
     cohort = {"adult": "mimic", "child": "zzu"}.get(population, population)
     signals, labels = [], []
     for start in progress(range(0, n, 512), f"synthetic {population}", unit="batch"):
         count = min(512, n - start)
-        raw, truth, _ = generate(count, seed * 1_000_003 + start, population, flat=flat)  # type: ignore[arg-type]
+        raw, truth, _ = generate(count, seed * 1_000_003 + start, population, variety=variety)  # type: ignore[arg-type]
         for signal, label in zip(raw, truth, strict=True):
             if not label.any() and not unlabelled:
                 continue
@@ -126,13 +126,13 @@ def predict(model: EcgClassifier, signals: np.ndarray) -> np.ndarray:
     return torch.cat(found).numpy()
 
 
-def aucs(probability: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """AUC of each label with at least LEAST positives and negatives."""
+def aucs(probability: np.ndarray, labels: np.ndarray, least: int = LEAST) -> dict[str, float]:
+    """AUC of each label with at least so many positives and negatives."""
     counts = labels.sum(axis=0)
     return {
         name: float(roc_auc_score(labels[:, at], probability[:, at]))
         for at, name in enumerate(LABELS)
-        if LEAST <= counts[at] <= len(labels) - LEAST
+        if least <= counts[at] <= len(labels) - least
     }
 
 
@@ -144,23 +144,33 @@ def settings(epochs: int, overrides: Sequence[str]) -> Config:
     return config.model_copy(update={"pretrain": pretrain, "signal": SignalConfig(rate=100, lowpass_hz=45)})
 
 
+def variety_of(args: argparse.Namespace) -> Variety:
+    """What the command line turns down."""
+    return Variety(args.flat, args.leadfield, args.noise)
+
+
 def sim_to_real(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     """Macro and per-label AUC on real records, the mean over seeds, and of their averaged probabilities."""
     real = real_records(args.real, config)
     runs, mean = [], np.zeros(real[1].shape)
     for seed in args.seeds:
-        data = synthetic_records(args.records, seed, args.population, args.flat, config, args.unlabelled)
+        data = synthetic_records(args.records, seed, args.population, variety_of(args), config, args.unlabelled)
         probability = predict(train(data, config, seed), real[0])
         mean += probability / len(args.seeds)
         runs.append(aucs(probability, real[1]))
     labels = {name: float(np.mean([run[name] for run in runs])) for name in runs[0]}
     together = aucs(mean, real[1])
+    rng = np.random.default_rng(0)
+    draws = [rng.integers(0, len(mean), len(mean)) for _ in range(1000)]
+    again = [list(aucs(mean[rows], real[1][rows], least=1).values()) for rows in draws]
+    low, high = np.percentile([np.mean(values) for values in again if len(values) == len(together)], [2.5, 97.5])
     return {
         "real_records": len(real[1]),
         "positives": {name: int(real[1][:, LABELS.index(name)].sum()) for name in labels},
         "macro_auc": float(np.mean(list(labels.values()))),
         "macro_auc_by_seed": [float(np.mean(list(run.values()))) for run in runs],
         "macro_auc_ensemble": float(np.mean(list(together.values()))),
+        "macro_auc_ensemble_interval": [float(low), float(high)],
         "labels": labels,
     }
 
@@ -168,9 +178,9 @@ def sim_to_real(args: argparse.Namespace, config: Config) -> dict[str, Any]:
 def transfer(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     """AUC on synthetic children of a model of synthetic adults: as it is, after 50 shots a label, after full tuning."""
     seed = args.seeds[0]
-    test = synthetic_records(2200, seed + 900, "child", False, config)
-    children = synthetic_records(2400, seed + 500, "child", False, config)
-    adults = synthetic_records(args.records, seed, "adult", args.flat, config)
+    test = synthetic_records(2200, seed + 900, "child", Variety(), config)
+    children = synthetic_records(2400, seed + 500, "child", Variety(), config)
+    adults = synthetic_records(args.records, seed, "adult", variety_of(args), config)
     model = train(adults, config, seed)
     few = shots(children[1], 50, seed)
     tuned = {
@@ -198,6 +208,8 @@ def main() -> int:
     parser.add_argument("--seeds", type=lambda text: [int(word) for word in text.split(",")], default=[1])
     parser.add_argument("--population", choices=["adult", "ptbxl"], default="adult")
     parser.add_argument("--flat", action="store_true", help="every abnormal label as frequent as any other")
+    parser.add_argument("--leadfield", type=float, default=1.0, help="spread of the lead field; 0: one fixed matrix")
+    parser.add_argument("--noise", type=float, default=1.0, help="factor on the noise; 0: clean")
     parser.add_argument("--unlabelled", action="store_true", help="train on records without any label too")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--transfer", action="store_true", help="synthetic adults and children instead of real records")

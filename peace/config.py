@@ -92,12 +92,17 @@ class PreprocessConfig(Section):
 
 
 class SyntheticConfig(Section):
-    """Size of the embedded synthetic cohorts."""
+    """Size and variety of the embedded synthetic cohorts (docs/synthetic.md)."""
 
     mimic_records: int = Field(20000, ge=0)
     zzu_records: int = Field(4000, ge=0)
     ptbxl_records: int = Field(4000, ge=0)
-    seed: int = 42
+    seed: int = Field(42, ge=0)
+    prior: Literal["published", "flat"] = Field(
+        "published", description="how frequent labels are: as in each real cohort, or each abnormal one alike"
+    )
+    leadfield_spread: float = Field(1.0, ge=0, description="how far subjects' leads differ from Dower's; 0: not at all")
+    noise: float = Field(1.0, ge=0, description="factor on wander, muscle, mains, motion and lost electrodes")
 
 
 class EncoderConfig(Section):

@@ -4,6 +4,7 @@ What a model learns or scores on them says nothing about patients: docs/syntheti
 """
 
 from peace.cohorts.synthetic.compose import synthesize
-from peace.cohorts.synthetic.simulate import LABELS, Simulated, generate, simulate
+from peace.cohorts.synthetic.conditions import LABELS
+from peace.cohorts.synthetic.simulate import Simulated, Variety, generate, simulate
 
-__all__ = ["LABELS", "Simulated", "generate", "simulate", "synthesize"]
+__all__ = ["LABELS", "Simulated", "Variety", "generate", "simulate", "synthesize"]

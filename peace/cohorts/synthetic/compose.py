@@ -19,7 +19,7 @@ import numpy as np
 from peace.cohorts.synthetic import mimic_tree, ptbxl_tree, zzu_tree
 from peace.cohorts.synthetic.conditions import LABELS
 from peace.cohorts.synthetic.draws import stream_key
-from peace.cohorts.synthetic.simulate import Simulated, simulate
+from peace.cohorts.synthetic.simulate import Simulated, Variety, simulate
 from peace.config import SyntheticConfig
 from peace.errors import DataError
 from peace.files import digest, read_json, replacing, write_json
@@ -54,6 +54,7 @@ class Chunk:
     index: list[int]
     root: Path
     part: Path
+    variety: Variety
 
 
 def synthesize(out: Path, config: SyntheticConfig, workers: int) -> dict[str, Any]:
@@ -83,11 +84,12 @@ def explained(error: OSError, out: Path) -> DataError:
 def _chunks(cohort: str, config: SyntheticConfig, out: Path, parts: Path) -> Iterable[Chunk]:
     total = {"mimic": config.mimic_records, "zzu": config.zzu_records, "ptbxl": config.ptbxl_records}[cohort]
     patients, numbers = records_of(cohort, config.seed, total)
+    variety = Variety(config.prior == "flat", config.leadfield_spread, config.noise)
     for start in range(0, total, CHUNK):
         stop = min(start + CHUNK, total)
         yield Chunk(
             cohort, config.seed, patients[start:stop].tolist(), numbers[start:stop].tolist(), list(range(start, stop)),
-            out / cohort, parts / f"{cohort}-{start // CHUNK:06d}.json",
+            out / cohort, parts / f"{cohort}-{start // CHUNK:06d}.json", variety,
         )  # fmt: skip
 
 
@@ -126,7 +128,7 @@ def _write_chunk(chunk: Chunk) -> int:
         seconds = zzu_tree.draw_seconds(
             chunk.numbers, np.random.Generator(np.random.PCG64(np.random.SeedSequence(list(key))))
         )
-    batch = simulate(chunk.cohort, chunk.seed, chunk.patients, chunk.numbers, seconds)
+    batch = simulate(chunk.cohort, chunk.seed, chunk.patients, chunk.numbers, seconds, variety=chunk.variety)
     rows = TREES[chunk.cohort].write_batch(chunk.root, batch, chunk.patients, chunk.numbers, chunk.index)
     for row, truth in zip(rows, _truth(chunk.cohort, batch), strict=True):
         row["truth"] = truth

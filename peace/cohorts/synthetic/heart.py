@@ -142,7 +142,7 @@ def _hypertrophy(forces: Array, s: Subjects, has: Conditions) -> None:
     left = np.where(has.has("LVH"), 0.42 + 0.88 * has["LVH"], 0) + np.where(
         has.has("HVOLT"), 0.2 + 0.3 * has["HVOLT"], 0
     )
-    right = np.where(has.has("RVH"), 0.25 + 0.85 * has["RVH"], 0) + 0.3 * has["RVHV"]
+    right = np.where(has.has("RVH"), 0.30 + 0.85 * has["RVH"], 0) + 0.3 * has["RVHV"]
     forces[:, 2:4] *= (1 + left)[:, None, None]
     # some hearts show it in the back of the loop (deep S in V1-V3) more than in its left
     forces[:, 3, 2] += 0.25 * left
@@ -251,7 +251,7 @@ def _atria(s: Subjects, has: Conditions, patient: Draws, record: Draws) -> Pulse
     left = by_age(s.age, P_SIZE) * np.exp(0.22 * patient.normal() + 0.08 * record.normal())
     tilt = 0.02 * patient.normals(6)
     quick = 1 + 0.25 * np.clip((s.rate - 90) / 60, 0, 1) * s.adult
-    right_gain = right * quick * np.where(has.has("RAE"), 2.05 + 1.2 * has["RAE"], 1)
+    right_gain = right * quick * np.where(has.has("RAE"), 2.15 + 1.3 * has["RAE"], 1)
     left_gain = left * np.where(has.has("LAE"), 1.55 + 1.2 * has["LAE"], 1)
     right_vector = np.stack([0.07 + tilt[:, 0], 0.09 + tilt[:, 1], -0.07 + tilt[:, 2]], axis=1) * right_gain[:, None]
     left_vector = np.stack([0.115 + tilt[:, 3], 0.05 + tilt[:, 4], 0.05 + tilt[:, 5]], axis=1) * left_gain[:, None]

@@ -54,25 +54,27 @@ ATRIAL_CHEST = 0.5
 NON_DIPOLAR = 0.05
 
 
-def draw_leadfield(patient: Draws, record: Draws, adult: np.ndarray) -> Array:
+def draw_leadfield(patient: Draws, record: Draws, adult: np.ndarray, normal: np.ndarray, spread: float = 1.0) -> Array:
     """(n, 9, 7): each subject's electrodes over the sources, with misplaced chest electrodes.
 
     Sources: the ventricles' X, Y, Z, their non-dipolar part, the atria's X, Y, Z.
     """
     n = len(patient.streams)
     rows = np.broadcast_to(DOWER * MEAN_GAIN[:, None], (n, 8, 3)).copy()
-    rows[:, 2:] = _small_chest(rows[:, 2:], patient, adult)
+    rows[:, 2:] = _small_chest(rows[:, 2:], patient, adult, spread)
     # neighbouring chest leads share most of their gain
     white = patient.normals(8)
     gain = white.copy()
     for lead in range(3, 8):
         gain[:, lead] = 0.7 * gain[:, lead - 1] + np.sqrt(1 - 0.49) * white[:, lead]
+    # whoever is read as normal does not stand out by a close electrode either
+    gain = np.where(normal[:, None], np.minimum(gain, 1.0), gain)
     entry = patient.normals(24).reshape(n, 8, 3) * np.linalg.norm(DOWER, axis=1)[:, None] / np.sqrt(3)
     again = record.normals(24).reshape(n, 8, 3) * np.linalg.norm(DOWER, axis=1)[:, None] / np.sqrt(3)
-    rows = rows * np.exp(ROW_SPREAD * np.clip(gain, -2.2, 2.2))[:, :, None]
-    rows = rows + ENTRY_SPREAD * np.clip(entry, -1.5, 1.5) + 0.07 * np.clip(again, -2, 2)
-    rows[:, 2:] = _misplaced(rows[:, 2:], record)
-    fourth = record.normals(9) * NON_DIPOLAR
+    rows = rows * np.exp(spread * ROW_SPREAD * np.clip(gain, -2.2, 2.2))[:, :, None]
+    rows = rows + spread * (ENTRY_SPREAD * np.clip(entry, -1.5, 1.5) + 0.07 * np.clip(again, -2, 2))
+    rows[:, 2:] = _misplaced(rows[:, 2:], record, spread)
+    fourth = record.normals(9) * NON_DIPOLAR * spread
     electrodes = np.zeros((n, 9, 7))
     right_arm = -(rows[:, 0] + rows[:, 1]) / 3
     electrodes[:, 0, :3], electrodes[:, 1, :3], electrodes[:, 2, :3] = (
@@ -85,22 +87,22 @@ def draw_leadfield(patient: Draws, record: Draws, adult: np.ndarray) -> Array:
     return electrodes
 
 
-def _small_chest(chest: Array, patient: Draws, adult: np.ndarray) -> Array:
+def _small_chest(chest: Array, patient: Draws, adult: np.ndarray, spread: float) -> Array:
     """A child's chest leads sit differently about a larger heart: turned in the horizontal plane (assumed)."""
-    angle = np.radians(np.where(adult, 0.0, patient.normal(-5.0, 9.0)))[:, None]
+    angle = np.radians(np.where(adult, 0.0, patient.normal(0.0, 10.0) * spread))[:, None]
     turned = chest.copy()
     turned[:, :, 0] = chest[:, :, 0] * np.cos(angle) - chest[:, :, 2] * np.sin(angle)
     turned[:, :, 2] = chest[:, :, 0] * np.sin(angle) + chest[:, :, 2] * np.cos(angle)
     return turned
 
 
-def _misplaced(chest: Array, record: Draws) -> Array:
+def _misplaced(chest: Array, record: Draws, spread: float) -> Array:
     """Chest electrodes slip along their row; V1 and V2 may sit a space too high (less down, less forward)."""
-    slip = record.normal(0, 0.18)[:, None, None]
+    slip = record.normal(0, 0.18)[:, None, None] * spread
     forward, backward = np.roll(chest, -1, axis=1), np.roll(chest, 1, axis=1)
     forward[:, -1], backward[:, 0] = chest[:, -1], chest[:, 0]
     moved = np.where(slip > 0, chest * (1 - slip) + forward * slip, chest * (1 + slip) - backward * slip)
-    high = np.where(record.uniform() < 0.15, record.uniform(0.2, 0.5), 0.0)
+    high = np.where(record.uniform() < 0.15, record.uniform(0.2, 0.5), 0.0) * spread
     moved[:, :2, 1] -= high[:, None] * 0.9
     moved[:, :2, 2] *= 1 - 0.3 * high[:, None]
     return moved

@@ -35,7 +35,7 @@ class NoiseLevels:
     breath_hz: Array
 
 
-def draw_levels(cohort: str, record: Draws, breath_hz: Array) -> NoiseLevels:
+def draw_levels(cohort: str, record: Draws, breath_hz: Array, factor: float = 1.0) -> NoiseLevels:
     """Noise of each record; `off` is the electrode (0..8) that loses contact, or -1."""
     n = len(breath_hz)
     child = cohort == "zzu"
@@ -59,9 +59,11 @@ def draw_levels(cohort: str, record: Draws, breath_hz: Array) -> NoiseLevels:
     off = np.where(record.uniform() < off_share, (record.uniform() * 9).astype(int), -1)
     mains_hz = np.full(n, 60.0 if cohort == "mimic" else 50.0)
     notch = (record.uniform() < 0.5).astype(float)
+    off = off if factor > 0 else np.full(n, -1)
     return NoiseLevels(
-        wander, muscle, mains, mains_hz, highpass, lowpass, notch, motion, burst, off, breath_hz * np.ones(n)
-    )
+        wander * factor, muscle * factor, mains * factor, mains_hz, highpass, lowpass, notch, motion * factor,
+        burst * factor, off, breath_hz * np.ones(n),
+    )  # fmt: skip
 
 
 def add_noise_and_device(

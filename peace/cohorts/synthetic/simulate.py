@@ -22,6 +22,18 @@ _WINDOWS = {"p": (-400.0, 120.0), "qrs": (-60.0, 300.0), "t": (-10.0, 900.0)}
 
 
 @dataclass(frozen=True)
+class Variety:
+    """What may be turned down to see what it is worth: even priors, spread of the lead field, noise."""
+
+    flat: bool = False
+    leadfield: float = 1.0
+    noise: float = 1.0
+
+
+AS_IS = Variety()
+
+
+@dataclass(frozen=True)
 class Simulated:
     """A batch: `signals` (n) arrays of (12, T) float32 mV in LEADS order, and the truth behind them."""
 
@@ -56,21 +68,21 @@ def simulate(
     numbers: Sequence[int],
     seconds: float | Sequence[float] = 10.0,
     rate: float = 500.0,
-    flat: bool = False,
+    variety: Variety = AS_IS,
 ) -> Simulated:
     """Records of given patients. `cohort` is mimic, zzu or ptbxl; `numbers` counts each patient's records from 0."""
     number = np.asarray(numbers)
     patient = Draws([stream_key(seed, cohort, 1, who) for who in patients])
     record = Draws([stream_key(seed, cohort, 2, who, which) for who, which in zip(patients, numbers, strict=True)])
-    conditions = draw_conditions(cohort, flat, patient, record, number)
+    conditions = draw_conditions(cohort, variety.flat, patient, record, number)
     subjects = draw_subjects(cohort, patient, record, number, conditions)
-    electrodes = draw_leadfield(patient, record, subjects.adult)
+    electrodes = draw_leadfield(patient, record, subjects.adult, conditions.normal, variety.leadfield)
     limb = np.einsum("le,nes->nls", FROM_ELECTRODES[:2], electrodes[:, :, :3])
     beat = draw_beat(subjects, conditions, patient, record, limb)
     seen = np.einsum("le,nes->nls", FROM_ELECTRODES, electrodes[:, :, :3]) @ beat.qrs.at(np.arange(-20.0, 200.0, 2))
     lower_voltage(electrodes, conditions, patient, np.ptp(seen, axis=2))
     pace = draw_pace(subjects, conditions, record)
-    levels = draw_levels(cohort, record, pace.breath_hz)
+    levels = draw_levels(cohort, record, pace.breath_hz, variety.noise)
     lengths = np.broadcast_to(np.asarray(seconds, float), number.shape)
     templates = _Templates(beat, rate)
     signals, rhythms = [], []
@@ -98,7 +110,11 @@ def simulate(
 
 
 def generate(
-    n: int, seed: int, population: Literal["adult", "child", "ptbxl"] = "adult", rate: float = 500.0, flat: bool = False
+    n: int,
+    seed: int,
+    population: Literal["adult", "child", "ptbxl"] = "adult",
+    rate: float = 500.0,
+    variety: Variety = AS_IS,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """n ten-second records of n subjects, in memory: signals (n, 12, 10 * rate) in mV, labels (n, 12) and truth."""
     cohort = {"adult": "mimic", "child": "zzu"}.get(population, population)
@@ -106,7 +122,7 @@ def generate(
     labels, metas = [], []
     for start in range(0, n, 256):
         who = range(start, min(start + 256, n))
-        batch = simulate(cohort, seed, who, [0] * len(who), 10.0, rate, flat)
+        batch = simulate(cohort, seed, who, [0] * len(who), 10.0, rate, variety)
         signals[start : start + len(who)] = batch.signals
         labels.append(batch.labels)
         metas.append(batch.meta)

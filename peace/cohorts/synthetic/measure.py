@@ -134,7 +134,8 @@ def _rvh(m: Measured, age: Array, adult: Array) -> Array:
     limit = _RVH[np.searchsorted(_CHILD_AGES, age)]
     grown = (m.r[:, V1] >= 0.7) & (m.r[:, V1] > m.s[:, V1]) | (m.axis >= 110) & (m.s[:, V6] > 0.3)
     grown |= m.r[:, V1] + m.s[:, V5] >= 1.05
-    child = (m.r[:, V1] > limit[:, 0]) | (m.s[:, V6] > limit[:, 1]) | (age > 0.02) & (age < 6) & (m.t[:, V1] > 0.05)
+    upright = (age > 0.02) & (age < 6) & (m.t[:, V1] > 0.05) & (m.r[:, V1] > m.s[:, V1])
+    child = (m.r[:, V1] > limit[:, 0]) | (m.s[:, V6] > limit[:, 1]) | upright
     return np.asarray(np.where(adult, grown, child))
 
 

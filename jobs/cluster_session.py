@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,7 +60,8 @@ def _join(address: str) -> None:
     import ray
 
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        with _our_signal_handlers():
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
@@ -75,20 +78,36 @@ def _own_cluster() -> Iterator[None]:
     _sweep()
     place = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
     try:
-        # 'local' keeps ray.init from joining whatever cluster it finds on this machine
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=_store_bytes(),
-            _temp_dir=str(place),
-        )
+        with _our_signal_handlers():
+            # 'local' keeps ray.init from joining whatever cluster it finds on this machine
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=_store_bytes(),
+                _temp_dir=str(place),
+            )
         _quiet()
         yield
     finally:
         ray.shutdown()
         shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def _our_signal_handlers() -> Iterator[None]:
+    """Keep the handlers of SIGINT and SIGTERM: ray.init puts in its own, which abort instead of ending in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ours = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in ours.items():
+            if handler is not None:
+                signal.signal(number, handler)
 
 
 def _sweep() -> None:

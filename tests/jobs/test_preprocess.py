@@ -296,3 +296,19 @@ def test_killed_workers_are_replaced(tmp_path: Path) -> None:
     assert job.wait(120) == 0
     assert result_of(tmp_path / "out")["kept"] == 400
     assert len(content(tmp_path / "out")) == 400
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_ends_in_order_and_goes_on(tmp_path: Path, number: signal.Signals) -> None:
+    """Ray puts in signal handlers of its own, under which a SIGTERM ended in an abort and left files behind."""
+    manifest = write_manifest(tmp_path / "manifest.parquet", write_cohort(tmp_path / "raw", 300, seconds=20))
+    job = start(manifest, tmp_path / "out", "preprocess.shard_mb=0.1")
+    wait_for_shards(job, tmp_path / "out", 3)
+    job.send_signal(number)
+    assert job.wait(60) == 130
+    assert not list((tmp_path / "out").rglob("*.tmp"))
+    assert run(manifest, tmp_path / "out", "preprocess.shard_mb=0.1") == 0
+    assert 0 < result_of(tmp_path / "out")["reused"] < 300
+    assert result_of(tmp_path / "out")["kept"] == 300

@@ -68,6 +68,8 @@ def condition(
     mask = np.where(flat, 0, mask).astype(np.uint8)
     ordered[:, mask == 0] = 0.0
     ordered = _until_next_gap(ordered, n_window)
+    errors = recording.checksum_errors
+    values["checksum_errors"] = float("nan") if errors is None else float(errors)
     values["repaired_share"] = _fill_gaps(ordered) if np.isnan(ordered).any() else 0.0
 
     highest_hz = min(signal.lowpass_hz, 0.45 * signal.rate)

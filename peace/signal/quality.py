@@ -14,7 +14,7 @@ from peace.config import QualityConfig
 from peace.signal.kernel import survey
 from peace.signal.unreadable import Unreadable
 
-# Column of the shards -> meaning. `clipped_share` and `repaired_share` are known only after conditioning.
+# Column of the shards -> meaning. The last three are not measured on the window.
 QUALITY: dict[str, str] = {
     "nan_share": "largest share of missing samples in any lead",
     "flat_leads": "number of recorded leads whose peak-to-peak stays under quality.flat_mv",
@@ -23,6 +23,7 @@ QUALITY: dict[str, str] = {
     "einthoven_mv": "root mean square of I + III - II in mV: 0 for leads that agree, NaN where one is absent",
     "wander_mv": "median over the leads of the standard deviation of half-second means, in mV",
     "mains_mv": "median over the leads of the amplitude at the mains frequency, in mV",
+    "checksum_errors": "leads whose samples contradict the header's checksum; NaN where it has none or a part was read",
     "repaired_share": "largest share of samples filled by interpolation in any lead",
     "clipped_share": "share of all values beyond +-32.767 mV after filtering, stored as that",
 }

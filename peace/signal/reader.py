@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from peace.signal.decode import FORMATS, MISSING, bytes_of, read_digital, values_in
+from peace.signal.decode import FORMATS, MISSING, Digital, bytes_of, read_digital, values_in
 from peace.signal.header import MAX_SAMPLES, UNITS_MV, Header, SignalLine, parse_header
 from peace.signal.unreadable import Unreadable
 
@@ -36,6 +36,8 @@ class Recording:
     """(samples, leads) in mV, NaN where the file marks a value as missing."""
     length: int
     """Samples of each lead on disk: more than `samples` has where only the beginning was read."""
+    checksum_errors: int | None = None
+    """Leads whose samples do not add up to the header's checksum; None where that was not looked at."""
 
 
 def read_record(path: Path, seconds: float | None = None) -> Recording:
@@ -92,7 +94,17 @@ def _read_plain(folder: Path, header: Header, seconds: float | None) -> Recordin
     missing = digital == MISSING[first.format]
     if missing.any():
         samples[missing] = np.nan
-    return Recording(tuple(item.lead for item in header.signals), header.rate, samples, length)
+    errors = _checksum_errors(digital, header) if frames == length else None
+    return Recording(tuple(item.lead for item in header.signals), header.rate, samples, length, errors)
+
+
+def _checksum_errors(digital: Digital, header: Header) -> int | None:
+    """Leads whose sum differs from the checksum, modulo 2^16 (WFDB specification, header(5))."""
+    announced = [item.checksum for item in header.signals]
+    if any(value is None for value in announced):
+        return None
+    differences = digital.sum(axis=0, dtype=np.int64) - np.array(announced, np.int64)
+    return int(np.count_nonzero(differences % 65536))
 
 
 def _checked_length(folder: Path, header: Header) -> int:

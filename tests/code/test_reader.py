@@ -82,6 +82,17 @@ def test_reads_only_the_beginning_when_asked(tmp_path: Path) -> None:
     np.testing.assert_array_equal(recording.samples, read_record(record).samples[:7500])
 
 
+def test_checksum_finds_a_flipped_bit(tmp_path: Path) -> None:
+    wfdb.wrsamp("r", 500, ["mV"] * 12, list(LEADS), heartbeats(5000, 500), fmt=["16"] * 12, write_dir=str(tmp_path))
+    record = tmp_path / "r"
+    assert read_record(record).checksum_errors == 0
+    assert read_record(record, seconds=5).checksum_errors is None
+    data = bytearray(record.with_suffix(".dat").read_bytes())
+    data[2 * 12 * 777 + 9] ^= 4
+    record.with_suffix(".dat").write_bytes(data)
+    assert read_record(record).checksum_errors == 1
+
+
 def test_micro_sign_is_micro(tmp_path: Path) -> None:
     """wfdb drops what is not ASCII, and reads µV as V: a factor of a million."""
     digital = np.array([[1500]])

@@ -47,7 +47,9 @@ def content(out: Path) -> list[tuple]:
     for file in sorted((out / "shards").glob("*/*.parquet")):
         table = pq.read_table(file)
         signals = table["signal"].combine_chunks().to_numpy_ndarray()
-        plain = table.drop_columns(["signal", "lead_mask", "peak_to_peak_mv", "einthoven_mv", "mains_mv"]).to_pylist()
+        plain = table.drop_columns(
+            ["signal", "lead_mask", "peak_to_peak_mv", "einthoven_mv", "mains_mv", "checksum_errors"]
+        ).to_pylist()
         rows += [(row["record_id"], repr(row), signals[index].tobytes()) for index, row in enumerate(plain)]
     return sorted(rows)
 
@@ -312,3 +314,28 @@ def test_interrupted_ends_in_order_and_goes_on(tmp_path: Path, number: signal.Si
     assert run(manifest, tmp_path / "out", "preprocess.shard_mb=0.1") == 0
     assert 0 < result_of(tmp_path / "out")["reused"] < 300
     assert result_of(tmp_path / "out")["kept"] == 300
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one megabyte; skips where none can be mounted."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a small disk needs more rights")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_full_disk_ends_in_one_line_and_goes_on(
+    tiny_disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = write_manifest(tmp_path / "manifest.parquet", write_cohort(tmp_path / "raw", 200, seconds=10))
+    told = refusal(capsys, manifest, tiny_disk / "out", "preprocess.shard_mb=0.5")
+    assert "no space left" in told
+    assert "Traceback" not in told
+    subprocess.run(["mount", "-o", "remount,size=20m", str(tiny_disk)], check=True)
+    assert run(manifest, tiny_disk / "out", "preprocess.shard_mb=0.5") == 0
+    assert result_of(tiny_disk / "out")["kept"] == 200
+    assert result_of(tiny_disk / "out")["reused"] > 0

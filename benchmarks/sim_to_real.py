@@ -103,8 +103,8 @@ def train(
     bar = progress(None, "train", total=steps, unit="step")
     for _ in range(epochs):
         order = torch.randperm(len(signals), generator=generator)
-        for start in range(0, len(order) - size + 1, size):
-            rows = order[start : start + size]
+        for first in range(0, len(order) - size + 1, size):
+            rows = order[first : first + size]
             ecg, mask = signals[rows].float() / 1000, torch.ones(size, 12)
             ecg, mask = augment(ecg, mask, config.pretrain.augment, generator)
             value = loss(model(ecg, mask), labels[rows].float())

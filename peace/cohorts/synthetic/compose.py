@@ -22,7 +22,7 @@ from peace.cohorts.synthetic.draws import stream_key
 from peace.cohorts.synthetic.simulate import Simulated, Variety, simulate
 from peace.config import SyntheticConfig
 from peace.errors import DataError
-from peace.files import digest, read_json, replacing, write_json
+from peace.files import digest, read_json, replacing
 from peace.progress import progress
 
 CHUNK = 64
@@ -183,6 +183,5 @@ def _finish(out: Path, chunks: list[Chunk], parts: Path) -> dict[str, Any]:
     columns = {name: [row.get(name, 0.0 if name.startswith("severity") else None) for row in truth] for name in names}
     with replacing(out / "truth.parquet") as temporary:
         pq.write_table(pa.table(columns), temporary)
-    write_json(out / "counts.json", counts)
     shutil.rmtree(parts)
     return {"cohorts": counts, "records": len(truth)}

@@ -75,16 +75,16 @@ def _stack(columns: list[Array]) -> Array:
 
 
 # centre and width of the five pulses as shares of the duration of QRS (the widths of tables.FORCES' fit)
-_CENTRE = (0.20, 0.33, 0.47, 0.61, 0.82)
-_WIDTH = (0.07, 0.09, 0.105, 0.105, 0.075)
+PULSE_CENTRE = (0.20, 0.33, 0.47, 0.61, 0.82)
+PULSE_WIDTH = (0.07, 0.09, 0.105, 0.105, 0.075)
 
 
 def _qrs(s: Subjects, has: Conditions, patient: Draws, record: Draws) -> Pulses:
     # pulses fade before their nominal ends: stretched so that QRS measures what the norms say
     span, begin = 1.14 * s.narrow, -0.07 * s.narrow
     slow = np.where(has.has("LBBB"), 1.25, 1.0)
-    at = [begin + span * share for share in _CENTRE]
-    sigma = [span * share for share in _WIDTH]
+    at = [begin + span * share for share in PULSE_CENTRE]
+    sigma = [span * share for share in PULSE_WIDTH]
     at[2] = at[2] + has["LAFB"] * 6 + has["LBBB"] * 12
     sigma[2], sigma[3] = sigma[2] * slow, sigma[3] * slow
     vectors = _forces(s, has, patient, record)
@@ -93,10 +93,14 @@ def _qrs(s: Subjects, has: Conditions, patient: Draws, record: Draws) -> Pulses:
     first = has.has("LAFB")[:, None] * np.stack(
         [0.05 + 0 * s.age, 0.20 + 0.16 * has["LAFB"], -0.05 + 0 * s.age], axis=1
     )
-    centre = _stack([*at, late_at, begin + 0.19 * span])
-    rise = _stack([*sigma, late_rise, 0.075 * span])
-    fall = _stack([*sigma, late_fall, 0.075 * span])
-    return Pulses(centre, rise, fall, np.concatenate([vectors, late[:, None], first[:, None]], axis=1))
+    # small notches and slurs, without which a QRS holds too little above 40 Hz
+    notch_at = [begin + span * patient.uniform(low, high) for low, high in ((0.15, 0.45), (0.3, 0.7), (0.5, 0.95))]
+    notch_width = [span * patient.uniform(0.025, 0.05) for _ in notch_at]
+    notches = 0.055 * np.linalg.norm(vectors[:, 2], axis=1)[:, None, None] * patient.normals(9).reshape(-1, 3, 3)
+    centre = _stack([*at, late_at, begin + 0.19 * span, *notch_at])
+    rise = _stack([*sigma, late_rise, 0.075 * span, *notch_width])
+    fall = _stack([*sigma, late_fall, 0.075 * span, *notch_width])
+    return Pulses(centre, rise, fall, np.concatenate([vectors, late[:, None], first[:, None], notches], axis=1))
 
 
 def _right_bundle(s: Subjects, has: Conditions, patient: Draws) -> tuple[Array, Array, Array, Array]:
@@ -119,8 +123,10 @@ def _forces(s: Subjects, has: Conditions, patient: Draws, record: Draws) -> Arra
     forces = by_age(s.age, FORCES)
     size = np.linalg.norm(forces, axis=2, keepdims=True)
     # a heart read as normal does not stand out by its voltage
-    voltage = np.where(has.normal, np.clip(patient.normal(), -1.7, 0.9), patient.normal(0.0, 1.0))
-    common = np.exp(0.20 * voltage + 0.04 * record.normal()) * np.where(s.adult, 1.0, 1.10)
+    voltage = np.where(
+        has.normal, np.clip(patient.normal(), -1.7, np.where(s.adult, 0.9, 0.6)), patient.normal(0.0, 1.0)
+    )
+    common = np.exp(0.20 * voltage + 0.04 * record.normal()) * np.where(s.adult, 1.0, 1.08)
     own = np.exp(0.13 * patient.normals(5))
     turn = 0.10 * patient.normals(15).reshape(-1, 5, 3)
     turn[:, [0, 4]] *= 2.0
@@ -156,7 +162,7 @@ def _turn_to_axis(qrs: Pulses, axis: Array, limb: Array) -> None:
     """Rotate the loop about Z until the net area in the subject's own leads I and aVF has the wanted axis."""
     area = qrs.vector * (qrs.rise + qrs.fall)[:, :, None]
     # initial and late right-bundle forces keep their direction: only the ventricles' main forces turn
-    keep = np.array([0.4, 0.8, 1.0, 1.0, 0.8, 0.0, 0.0])
+    keep = np.array([0.4, 0.8, 1.0, 1.0, 0.8, 0.0, 0.0, 1.0, 1.0, 1.0])
     angles = np.radians(np.arange(-180, 180, 4.0))
     cos, sin = np.cos(np.outer(keep, angles)), np.sin(np.outer(keep, angles))
     turned = np.stack(

@@ -40,7 +40,7 @@ def draw_levels(cohort: str, record: Draws, breath_hz: Array, factor: float = 1.
     n = len(breath_hz)
     child = cohort == "zzu"
     electrode = np.exp(0.65 * record.normals(9))
-    wander = 0.020 * np.exp(0.65 * record.normal())[:, None] * electrode * (1.2 if child else 1.0)
+    wander = 0.025 * np.exp(0.6 * record.normal())[:, None] * electrode * (1.2 if child else 1.0)
     drifting = record.uniform() < 0.12
     place = (record.uniform() * 9).astype(int)
     wander[np.arange(n), place] *= np.where(drifting, record.uniform(3, 12), 1.0)
@@ -49,7 +49,7 @@ def draw_levels(cohort: str, record: Draws, breath_hz: Array, factor: float = 1.
     )
     shaky = record.uniform() < 0.12
     muscle = muscle * np.where(shaky, record.uniform(2, 5), 1.0)[:, None]
-    mains = 0.0009 * np.exp(1.0 * record.normal())[:, None] * np.exp(0.5 * record.normals(9))
+    mains = 0.0013 * np.exp(1.0 * record.normal())[:, None] * np.exp(0.5 * record.normals(9))
     high_choice, low_choice = record.uniform(), record.uniform()
     highpass = np.select([high_choice < 0.55, high_choice < 0.8], [0.05, 0.15], 0.5)
     lowpass = np.select([low_choice < 0.15, low_choice < 0.25, low_choice < 0.5], [40.0, 75.0, 100.0], 150.0)

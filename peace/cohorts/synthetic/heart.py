@@ -81,7 +81,7 @@ PULSE_WIDTH = (0.07, 0.09, 0.105, 0.105, 0.075)
 
 def _qrs(s: Subjects, has: Conditions, patient: Draws, record: Draws) -> Pulses:
     # pulses fade before their nominal ends: stretched so that QRS measures what the norms say
-    span, begin = 1.14 * s.narrow, -0.07 * s.narrow
+    span, begin = 1.10 * s.narrow, -0.05 * s.narrow
     slow = np.where(has.has("LBBB"), 1.25, 1.0)
     at = [begin + span * share for share in PULSE_CENTRE]
     sigma = [span * share for share in PULSE_WIDTH]

@@ -51,7 +51,7 @@ ROW_SPREAD = 0.22
 ENTRY_SPREAD = 0.24
 # the atria lie farther from the chest electrodes than Dower's single dipole does
 ATRIAL_CHEST = 0.5
-NON_DIPOLAR = 0.05
+NON_DIPOLAR = 0.2
 
 
 def draw_leadfield(patient: Draws, record: Draws, adult: np.ndarray, normal: np.ndarray, spread: float = 1.0) -> Array:

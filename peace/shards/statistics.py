@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from peace.signal import LEADS, Conditioned
+from peace.signal.kernel import totals
 
 MICROVOLTS = 1000.0
 
@@ -26,11 +27,10 @@ class LeadSums:
 
     def add(self, record: Conditioned) -> None:
         """Take in the leads that are there, without the zero-padding."""
-        valid = record.signal[:, : record.n_samples].astype(np.int64)
-        totals, squares = valid.sum(axis=1), np.einsum("lt,lt->l", valid, valid)
-        for lead in np.flatnonzero(record.lead_mask):
+        sums, squares, _lowest, _highest = totals(record.signal, record.n_samples)
+        for lead in np.flatnonzero(record.lead_mask).tolist():
             self.count[lead] += record.n_samples
-            self.total[lead] += int(totals[lead])
+            self.total[lead] += int(sums[lead])
             self.squares[lead] += int(squares[lead])
         self.records += 1
 
@@ -62,8 +62,8 @@ class LeadSums:
 
 def peak_to_peak_mv(record: Conditioned) -> npt.NDArray[np.float32]:
     """(12,) highest minus lowest value of each lead in mV, without the zero-padding; 0 for a missing lead."""
-    valid = record.signal[:, : record.n_samples].astype(np.int32)
-    return ((valid.max(axis=1) - valid.min(axis=1)) / MICROVOLTS).astype(np.float32)
+    _sums, _squares, lowest, highest = totals(record.signal, record.n_samples)
+    return ((highest - lowest) / MICROVOLTS).astype(np.float32)
 
 
 def fit_statistics(sums: Mapping[str, LeadSums], files: Sequence[Path]) -> dict[str, dict[str, Any]]:

@@ -43,7 +43,7 @@ def read_digital(path: Path, format: int, offset: int, values: int) -> Digital:
         stored = np.fromfile(path, ALIGNED[format], values, offset=offset)
         if format in SHIFT:
             return (stored.astype(np.int32) - SHIFT[format]).astype(np.int16)
-        return stored
+        return stored.astype(stored.dtype.newbyteorder("="), copy=False)
     raw = np.fromfile(path, np.uint8, bytes_of(format, values), offset=offset)
     return _packed_12(raw, values) if format == 212 else _packed_24(raw)
 

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from peace.signal.decode import FORMATS, MISSING, Digital, bytes_of, read_digital, values_in
+from peace.signal.decode import FORMATS, MISSING, bytes_of, read_digital, values_in
 from peace.signal.header import MAX_SAMPLES, UNITS_MV, Header, SignalLine, parse_header
+from peace.signal.kernel import to_millivolts
 from peace.signal.unreadable import Unreadable
 
 MAX_HEADER_BYTES = 1_000_000
@@ -86,25 +87,19 @@ def _read_plain(folder: Path, header: Header, seconds: float | None) -> Recordin
     except OSError as error:
         raise Unreadable("unreadable_signal", f"{first.file}: {error.strerror or error}") from None
     digital = digital.reshape(frames, n_leads)
-    samples = digital.astype(np.float64)
-    samples -= np.array([item.baseline for item in header.signals], np.float64)
-    samples /= np.array([item.gain for item in header.signals])
-    if (scale != 1).any():
-        samples *= scale
-    missing = digital == MISSING[first.format]
-    if missing.any():
-        samples[missing] = np.nan
-    errors = _checksum_errors(digital, header) if frames == length else None
+    baseline = np.array([item.baseline for item in header.signals], np.float64)
+    gain = np.array([item.gain for item in header.signals])
+    samples, sums = to_millivolts(digital, MISSING[first.format], baseline, gain, scale)
+    errors = _checksum_errors(sums, header) if frames == length else None
     return Recording(tuple(item.lead for item in header.signals), header.rate, samples, length, errors)
 
 
-def _checksum_errors(digital: Digital, header: Header) -> int | None:
+def _checksum_errors(sums: npt.NDArray[np.int64], header: Header) -> int | None:
     """Leads whose sum differs from the checksum, modulo 2^16 (WFDB specification, header(5))."""
     announced = [item.checksum for item in header.signals]
     if any(value is None for value in announced):
         return None
-    differences = digital.sum(axis=0, dtype=np.int64) - np.array(announced, np.int64)
-    return int(np.count_nonzero(differences % 65536))
+    return int(np.count_nonzero((sums - np.array(announced, np.int64)) % 65536))
 
 
 def _checked_length(folder: Path, header: Header) -> int:

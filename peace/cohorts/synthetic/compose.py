@@ -7,6 +7,7 @@ import errno
 import json
 import multiprocessing
 import shutil
+import signal
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -111,7 +112,9 @@ def _run(chunks: list[Chunk], finished: int, records: int, workers: int) -> None
                 bar.update(_write_chunk(chunk))
             return
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        # Ctrl-C reaches every process of the terminal: only this one is to answer it
+        quiet = (signal.SIGINT, signal.SIG_IGN)
+        with ProcessPoolExecutor(workers, context, signal.signal, quiet) as pool:
             try:
                 for future in as_completed([pool.submit(_write_chunk, chunk) for chunk in chunks]):
                     bar.update(future.result())

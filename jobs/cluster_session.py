@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -60,14 +61,22 @@ def _join(address: str) -> None:
     import ray
 
     try:
+        _knock(address)
         with _our_signal_handlers():
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError) as error:
+    except (OSError, ValueError) as error:  # a ConnectionError is an OSError
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
             f"cannot join the Ray cluster at {address} ({first}): check ray.address and RAY_ADDRESS"
         ) from None
     _quiet()
+
+
+def _knock(address: str) -> None:
+    """Raise OSError at once where nobody listens: Ray itself would try for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Batches: every record once an epoch, in an order that (seed, epoch) alone decides, on any number of ranks."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -101,4 +103,4 @@ def test_learning_rate_warms_up_then_falls_to_the_floor() -> None:
     assert factors[0] == pytest.approx(0.1)
     assert max(factors) == factors[9] == pytest.approx(1.0)
     assert factors[-1] == pytest.approx(0.01)
-    assert all(a >= b for a, b in zip(factors[10:], factors[11:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(factors[10:]))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 import tracemalloc
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wfdb_files import LEADS, heartbeats, write_digital, write_record
 
-from peace.signal import Unreadable, read_record
+from peace.signal import REASONS, Unreadable, read_record
 from peace.signal.header import MAX_SAMPLES
 
 LIMITS = {16: 2**15, 61: 2**15, 160: 2**15, 80: 2**7, 212: 2**11, 24: 2**23, 32: 2**31}
@@ -208,35 +210,71 @@ def test_length_from_the_file_where_the_header_has_none(tmp_path: Path) -> None:
     assert refusal(record) == "too_large"
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_random_damage_is_read_or_refused(tmp_path: Path, seed: int) -> None:
-    """Flipped, removed and doubled bytes: a recording or a reason, never another exception."""
-    generator = np.random.default_rng(seed)
-    record = write_record(tmp_path / "r", seconds=1)
-    header, data = record.with_suffix(".hea"), record.with_suffix(".dat")
-    whole_header, whole_data = header.read_bytes(), data.read_bytes()
-    outcomes = set()
-    for _ in range(150):
-        damaged = bytearray(whole_header)
-        for _ in range(generator.integers(1, 4)):
-            place = int(generator.integers(len(damaged)))
-            kind = generator.integers(3)
-            if kind == 0:
-                damaged[place] ^= 1 << int(generator.integers(8))
-            elif kind == 1:
-                del damaged[place : place + int(generator.integers(1, 20))]
-            else:
-                damaged[place:place] = bytes(damaged[place : place + 3]) + b"9"
-        header.write_bytes(bytes(damaged))
-        data.write_bytes(
-            whole_data[: generator.integers(1, len(whole_data))] if generator.random() < 0.1 else whole_data
-        )
+def write_kinds(place: Path) -> list[tuple[Path, Path]]:
+    """A plain record, one in two segments, one in two files, one in FLAC: (record, file to damage)."""
+    plain = write_record(place / "plain", seconds=1)
+    parts = [write_record(place / f"part_{number}", seconds=1) for number in (1, 2)]
+    (place / "whole.hea").write_text("whole/2 12 500 1000\npart_1 500\npart_2 500\n")
+    limb, chest = write_record(place / "limb", 1, leads=LEADS[:6]), write_record(place / "chest", 1, leads=LEADS[6:])
+    lines = [line for part in (limb, chest) for line in part.with_suffix(".hea").read_text().splitlines()[1:]]
+    skewed = [line.replace(".dat 16 ", ".dat 16x1:3 ") for line in lines]
+    (place / "both.hea").write_text("\n".join(["both 12 500 500", *skewed]))
+    wfdb.wrsamp(
+        "flac", 500, ["mV"] * 12, list(LEADS), heartbeats(500, 500), fmt=["516"] * 12, write_dir=str(place)
+    )  # fmt: skip
+    whole, both, flac = place / "whole", place / "both", place / "flac"
+    sound = flac.with_suffix(".hea").read_text().splitlines()[1].split()[0]
+    headers = [(record, record.with_suffix(".hea")) for record in (plain, whole, both, flac)]
+    return [
+        *headers, (plain, plain.with_suffix(".dat")), (whole, parts[1].with_suffix(".hea")),
+        (both, chest.with_suffix(".dat")), (flac, place / sound),
+    ]  # fmt: skip
+
+
+def damage(content: bytes, generator: np.random.Generator) -> bytes:
+    """Flip, remove, double, cut or put in, up to three times."""
+    words = [b"../", b"-", b"/", b" ", b"\n", b"e9", b":99999", b"x64", b"+4", b"#", b"~", b"999999", b"\0"]
+    damaged = bytearray(content)
+    for _ in range(generator.integers(1, 4)):
+        place = int(generator.integers(len(damaged) + 1))
+        kind = generator.integers(5)
+        if kind == 0 and place < len(damaged):
+            damaged[place] ^= 1 << int(generator.integers(8))
+        elif kind == 1:
+            del damaged[place : place + int(generator.integers(1, 40))]
+        elif kind == 2:
+            damaged[place:place] = damaged[place : place + 5]
+        elif kind == 3:
+            del damaged[place:]
+        else:
+            damaged[place:place] = words[int(generator.integers(len(words)))]
+    return bytes(damaged)
+
+
+def test_random_damage_is_read_or_refused(tmp_path: Path) -> None:
+    """1,000 damaged files: a recording or a reason, never another exception, never a wait, never much memory."""
+    generator = np.random.default_rng(0)
+    kinds = write_kinds(tmp_path)
+    whole = {file: file.read_bytes() for _, file in kinds}
+    for record, _ in kinds:
+        assert len(read_record(record).leads) == 12
+    outcomes = Counter()
+    tracemalloc.start()
+    for number in range(1000):
+        record, file = kinds[number % len(kinds)]
+        file.write_bytes(damage(whole[file], generator))
+        started = time.perf_counter()
         try:
             read_record(record)
-            outcomes.add("read")
+            outcomes["read"] += 1
         except Unreadable as refused:
-            outcomes.add(refused.reason)
-    assert {"read", "bad_header"} <= outcomes
+            outcomes[refused.reason] += 1
+        assert time.perf_counter() - started < 10
+        file.write_bytes(whole[file])
+    assert tracemalloc.get_traced_memory()[1] < 200e6
+    tracemalloc.stop()
+    assert set(outcomes) <= {"read", *REASONS}
+    assert {"read", "bad_header", "truncated_signal", "missing_signal", "outside_root", "too_large"} <= set(outcomes)
 
 
 @pytest.mark.real

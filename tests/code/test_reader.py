@@ -274,7 +274,7 @@ def test_random_damage_is_read_or_refused(tmp_path: Path) -> None:
     assert tracemalloc.get_traced_memory()[1] < 200e6
     tracemalloc.stop()
     assert set(outcomes) <= {"read", *REASONS}
-    assert {"read", "bad_header", "truncated_signal", "missing_signal", "outside_root", "too_large"} <= set(outcomes)
+    assert {"read", "bad_header", "truncated_signal", "missing_signal", "outside_root"} <= set(outcomes)
 
 
 @pytest.mark.real

@@ -257,11 +257,11 @@ def _atria(s: Subjects, has: Conditions, patient: Draws, record: Draws) -> Pulse
     left = by_age(s.age, P_SIZE) * np.exp(0.22 * patient.normal() + 0.08 * record.normal())
     tilt = 0.02 * patient.normals(6)
     quick = 1 + 0.25 * np.clip((s.rate - 90) / 60, 0, 1) * s.adult
-    right_gain = right * quick * np.where(has.has("RAE"), 2.15 + 1.3 * has["RAE"], 1)
-    left_gain = left * np.where(has.has("LAE"), 1.55 + 1.2 * has["LAE"], 1)
+    right_gain = right * quick * np.where(has.has("RAE"), np.where(s.adult, 2.15, 2.5) + 1.3 * has["RAE"], 1)
+    left_gain = left * np.where(has.has("LAE"), np.where(s.adult, 1.55, 1.95) + 1.2 * has["LAE"], 1)
     right_vector = np.stack([0.07 + tilt[:, 0], 0.09 + tilt[:, 1], -0.07 + tilt[:, 2]], axis=1) * right_gain[:, None]
     left_vector = np.stack([0.115 + tilt[:, 3], 0.05 + tilt[:, 4], 0.05 + tilt[:, 5]], axis=1) * left_gain[:, None]
-    late = np.where(has.has("LAE"), 16 + 30 * has["LAE"], 0)
+    late = np.where(has.has("LAE"), np.where(s.adult, 16, 20) + 30 * has["LAE"], 0)
     onset = -np.maximum(s.pr, duration + late + 15)
     centre = _stack([onset + 0.34 * duration, onset + 0.64 * duration + late])
     width = _stack([0.155 * duration, 0.155 * duration + 0.12 * late])

@@ -40,7 +40,7 @@ def predict_splits(checkpoint: Path, shards_place: Path, out: Path, settings: Ra
     if "val" in scores:
         thresholds = fit_thresholds(scores["val"].probability, scores["val"].target, shards.labels)
         update_meta(checkpoint, thresholds=thresholds)
-    return {"predicted": {split: len(scores[split].record_id) for split in SPLITS if split in scores}}
+    return {"predicted": {split: len(found.record_id) for split, found in scores.items()}}
 
 
 def score_on_ray(checkpoint: Path, shards_place: Path, splits: Sequence[str], settings: RayConfig) -> dict[str, Scores]:
@@ -64,7 +64,7 @@ def score_on_ray(checkpoint: Path, shards_place: Path, splits: Sequence[str], se
             scores = ray.get(done[0])
             parts.setdefault(waiting.pop(done[0]), []).append(scores)
             bar.update(len(scores.record_id))
-    return {split: join(found) for split, found in parts.items()}
+    return {split: join(parts[split]) for split in splits if split in parts}
 
 
 def write_predictions(path: Path, scores: dict[str, Scores], labels: Sequence[str]) -> None:

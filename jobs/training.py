@@ -5,6 +5,8 @@ The driver owns everything people see (jobs/board.py); workers tell it how far t
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -129,19 +131,33 @@ def _datasets(job: Job, plan: TrainingPlan) -> dict[str, Any]:
 
 
 def _fit(trainer: Any) -> Any:
-    """Run the trainer; a worker's PeaceError comes out as itself."""
+    """Run the trainer; a worker's PeaceError comes out as itself, and Ctrl-C as KeyboardInterrupt.
+
+    In a thread of its own, since in the main thread Ray puts in a handler of Ctrl-C that ends the process.
+    """
     from ray.train import TrainingFailedError
 
+    outcome: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(trainer.fit())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
     try:
-        return trainer.fit()
+        return outcome.result()
     except TrainingFailedError as failed:
-        for error in getattr(failed, "worker_failures", {}).values():
-            found: BaseException | None = error
-            while found is not None:
-                if isinstance(found, PeaceError):
-                    raise found from failed
-                found = getattr(found, "cause", None) or found.__cause__
-        raise
+        failures = getattr(failed, "worker_failures", {}).values()
+        raise next(filter(None, map(_mistake, failures)), failed) from None
+
+
+def _mistake(error: BaseException | None) -> PeaceError | None:
+    """The PeaceError behind an error that Ray has wrapped."""
+    while error is not None and not isinstance(error, PeaceError):
+        error = getattr(error, "cause", None) or error.__cause__
+    return error
 
 
 def _gpu(settings: RayConfig) -> dict[str, float]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from peace.checkpoint import load_classifier, read_meta
 from peace.shards import ShardSet
 
 DEBUG = ["--preset", "debug", "tracking.enabled=false"]
+LONG = ["pretrain", "--shards", "shards-mimic", *DEBUG, "pretrain.epochs=8"]
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +124,7 @@ def test_two_workers_and_streaming_see_every_record(small_cohorts: Path) -> None
         check_predictions(out, small_cohorts / "shards-mimic")
 
 
-def start(words: list[str | Path], cwd: Path) -> subprocess.Popen[str]:
+def start(words: Sequence[str | Path], cwd: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "jobs.cli", *map(str, words)]
     return subprocess.Popen(
         command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
@@ -144,25 +146,44 @@ def end_session(process: subprocess.Popen[str], number: int) -> None:
     process.wait(timeout=60)
 
 
+def training_worker(driver: int) -> int:
+    """The process of the training worker that descends from `driver`."""
+    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True)
+    rows = [line.split(maxsplit=2) for line in listed.stdout.splitlines()[1:]]
+    parent = {int(pid): int(ppid) for pid, ppid, *_ in rows}
+    for pid, _, *words in rows:
+        ancestor = int(pid)
+        while ancestor in parent and ancestor != driver:
+            ancestor = parent[ancestor]
+        if ancestor == driver and "RayTrainWorker" in words[0]:
+            return int(pid)
+    raise AssertionError("no training worker is running")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(small_cohorts: Path) -> pd.DataFrame:
+    """Predictions of the training that nothing disturbed."""
+    assert peace(*LONG, "--out", small_cohorts / "whole", cwd=small_cohorts).returncode == 0
+    return pd.read_parquet(small_cohorts / "whole" / "predictions.parquet")
+
+
 @pytest.mark.heavy
 @pytest.mark.parametrize("victim", ["driver", "worker", "interrupt"])
-def test_a_killed_training_ends_where_it_would_have_ended(small_cohorts: Path, victim: str) -> None:
-    words: list[str | Path] = ["pretrain", "--shards", "shards-mimic", *DEBUG, "pretrain.epochs=8"]
-    whole = small_cohorts / "whole"
-    assert peace(*words, "--out", whole, cwd=small_cohorts).returncode == 0
+def test_a_killed_training_ends_where_it_would_have_ended(
+    small_cohorts: Path, uninterrupted: pd.DataFrame, victim: str
+) -> None:
     out = small_cohorts / f"killed-{victim}"
-    process = start([*words, "--out", out], small_cohorts)
+    process = start([*LONG, "--out", out], small_cohorts)
     wait_for(out / "history.jsonl", 2)
     if victim == "driver":
         end_session(process, signal.SIGKILL)
     elif victim == "worker":
-        subprocess.run(["pkill", "-9", "-g", str(process.pid), "-f", "RayTrainWorker"], check=True)
+        os.kill(training_worker(process.pid), signal.SIGKILL)
         assert process.wait(timeout=240) == 0
     else:
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
-    assert peace(*words, "--out", out, cwd=small_cohorts).returncode == 0
-    expected = pd.read_parquet(whole / "predictions.parquet")
-    pd.testing.assert_frame_equal(pd.read_parquet(out / "predictions.parquet"), expected, check_exact=True)
+    assert peace(*LONG, "--out", out, cwd=small_cohorts).returncode == 0
+    pd.testing.assert_frame_equal(pd.read_parquet(out / "predictions.parquet"), uninterrupted, check_exact=True)
     epochs = [line.split('"epoch": ')[1] for line in (out / "history.jsonl").read_text().splitlines()]
     assert len(epochs) == len(set(epochs)) == 8

@@ -57,14 +57,17 @@ def _watch(job: Job, board: Any, epochs: int, ended: threading.Event) -> None:
 
     noted = {epoch["epoch"] for epoch in read_history(job.out / "history.jsonl")}
     seen, last_look = 0, False
-    with progress(None, job.label, unit="step") as bar:
+    with progress(None, f"{job.label}: workers start", unit="step") as bar:
         while not last_look:
             last_look = ended.wait(SECONDS_BETWEEN_LOOKS)
             done, total, news = ray.get(board.read.remote(seen))
             seen += len(news)
-            if total:
-                bar.total = total
-                bar.update(done - bar.n)
+            if total and bar.total is None:
+                # the clock of the rate starts with the first steps, also where an earlier run left some behind it
+                bar.set_description(job.label, refresh=False)
+                bar.initial = done
+                bar.reset(total)
+            bar.update(done - bar.n)
             for metrics in news:
                 bar.set_postfix(epoch=f"{metrics['epoch']:.0f}/{epochs}", val_auc=f"{metrics['val_auc']:.3f}")
                 if metrics["epoch"] not in noted:

@@ -10,11 +10,11 @@ from jobs.harness import Job
 from peace.files import read_json
 
 TITLES = {
-    "pretrain": "adult pretraining, adult test",
+    "pretrain": "adults, pretraining",
     "zero-shot": "children, zero-shot",
     "few-shot": "children, few-shot",
-    "full": "children, full fine-tuning",
-    "ptbxl-full": "PTB-XL labels, full fine-tuning",
+    "full": "children, full",
+    "ptbxl-full": "PTB-XL, full",
 }
 
 
@@ -56,6 +56,7 @@ def write_demo_report(job: Job, results: Mapping[str, dict[str, Any]]) -> Path:
                 [(label, *(_cell(values, label) for values in metrics.values())) for label in labels],
             ),
         ),
+        _one_record(job, results["predict"]),
         Section("Cohorts", table=_cohorts(results)),
         Section(
             "Time",
@@ -66,6 +67,24 @@ def write_demo_report(job: Job, results: Mapping[str, dict[str, Any]]) -> Path:
         ),
     ]
     return write_report(job.out / "report.html", "PEACE demo", sections)
+
+
+def _one_record(job: Job, predicted: Mapping[str, Any]) -> Any:
+    """The record that `predict` was asked about: its strip, and what the model says."""
+    from peace.evaluation.report import ReportTable, Section, number
+
+    answer = predicted["records"][0]
+    rows = [
+        (label, number(value), number(answer["thresholds"][label]), "yes" if label in answer["positive"] else "")
+        for label, value in answer["probabilities"].items()
+    ]
+    strips = sorted((job.out / "predict" / "figures").glob("*.png"))
+    return Section(
+        "One child, from the ECG alone",
+        paragraphs=[f"What `peace predict` says of {Path(answer['record']).stem}, a record of the test split."],
+        figures=[(strip, "The record as the model sees it.") for strip in strips],
+        table=ReportTable(("label", "probability", "threshold", "positive"), rows),
+    )
 
 
 def _cell(metrics: dict[str, Any], label: str) -> str:

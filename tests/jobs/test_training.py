@@ -105,7 +105,7 @@ def test_mistakes_are_one_clear_line(pretrained: Path, small_cohorts: Path, tmp_
         "LONGQT": [*adapt[:4], other, *adapt[5:]],
         "is not there": ["pretrain", "--shards", tmp_path / "nothing", "--out", tmp_path / "b", *DEBUG],
         "the cluster has": [*adapt, "ray.workers=64", "ray.cpus_per_worker=4"],
-        "is the directory of a `peace pretrain` run": [*adapt[:-4], "--out", pretrained, *DEBUG],
+        "is the directory of a `peace pretrain` run": [*adapt[:5], "--out", pretrained, *DEBUG],
     }
     for message, words in cases.items():
         done = peace(*words, cwd=small_cohorts)

@@ -87,7 +87,7 @@ def test_every_configuration_overfits_32_records(descriptors: Descriptors, name:
     task = build(descriptors, *CONFIGURATIONS[name])
     data = batch()
     first = task(*data, 0.5).classification
-    losses = fit(task, 110, data=data)
+    losses = fit(task, 150, data=data)
     assert first > 0.5
     assert losses.classification < 0.02
     assert_learned(task, data)

@@ -65,8 +65,8 @@ def _watch(job: Job, board: Any, epochs: int, ended: threading.Event) -> None:
             if total and bar.total is None:
                 # the clock of the rate starts with the first steps, also where an earlier run left some behind it
                 bar.set_description(job.label, refresh=False)
-                bar.initial = done
                 bar.reset(total)
+                bar.n = bar.initial = done
             bar.update(done - bar.n)
             for metrics in news:
                 bar.set_postfix(epoch=f"{metrics['epoch']:.0f}/{epochs}", val_auc=f"{metrics['val_auc']:.3f}")

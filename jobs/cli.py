@@ -43,9 +43,12 @@ def main(argv: list[str] | None = None) -> int:
     if name not in VERBS:
         print(f"peace: unknown verb '{name}'{nearest(name, VERBS)}\n\n{usage()}", file=sys.stderr)
         return 2
-    from jobs import harness
+    try:
+        from jobs import harness
 
-    return harness.main(importlib.import_module(f"jobs.{name}").VERB, words[1:])
+        return harness.main(importlib.import_module(f"jobs.{name}").VERB, words[1:])
+    except KeyboardInterrupt:  # before the job began
+        return 130
 
 
 if __name__ == "__main__":

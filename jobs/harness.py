@@ -206,6 +206,7 @@ def show(tables: Sequence[Table]) -> None:
 def _logging_to(path: Path, name: str) -> Iterator[logging.Logger]:
     log = logging.getLogger(f"peace.{name}")
     log.setLevel(logging.INFO)
+    logging.raiseExceptions = False  # a full disk ends the job in one line, not in a trace of the log
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)

@@ -1,6 +1,7 @@
 """`peace adapt`: carry a checkpoint to another cohort (the paper's three protocols).
 
-zero-shot: all weights stay as they are; only thresholds are fitted, on the target's validation split.
+zero-shot: all weights stay as they are; thresholds are fitted on the target's validation split. The amplitudes of the
+           target are scaled to those trained on, as in the other protocols (adapt.calibrate_amplitude).
 few-shot:  fine-tune on up to K labelled training records per label.
 full:      fine-tune on the whole training split.
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +67,17 @@ def work(job: Job) -> dict[str, Any]:
 
 
 def _carry_over(job: Job, start: Path, shards: Path) -> dict[str, Any]:
-    from jobs.finish import keep_checkpoint, note_inputs
+    from jobs.finish import note_inputs
     from jobs.scoring import predict_splits
-    from peace.checkpoint import update_meta
+    from peace.checkpoint import load_training, read_meta, save_checkpoint
+    from peace.learning.train import start_classifier
     from peace.shards import ShardSet
 
+    target = ShardSet.open(shards)
+    classifier, meta = start_classifier(start, target, job.config.adapt.calibrate_amplitude)
+    meta = replace(meta, protocol="zero-shot", cohort=",".join(sorted(target.statistics)), statistics=target.statistics)
     place = job.out / "checkpoint"
-    keep_checkpoint(start, place)
-    update_meta(place, protocol="zero-shot", cohort=",".join(sorted(ShardSet.open(shards).statistics)))
+    save_checkpoint(place, classifier, read_meta(start)[0], meta, load_training(start)[0])
     predicted = predict_splits(place, shards, job.out, job.config.ray)
     note_inputs(job, shards)
     return {"checkpoint": str(place), "epochs": 0, "trained_on": 0, **predicted}

@@ -244,8 +244,6 @@ def _user_mistake(error: BaseException) -> str | None:
         if isinstance(seen, PeaceError):
             return str(seen)
         if isinstance(seen, OSError) and seen.errno == 28:
-            return (
-                f"no space left on device ({seen.filename or 'unknown file'}): free some and run the same command again"
-            )
+            return f"no space left for {seen.filename or 'the run directory'}: free some and run the same command again"
         seen = getattr(seen, "cause", None) or seen.__cause__
     return None

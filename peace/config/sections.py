@@ -223,6 +223,9 @@ class AdaptConfig(TrainingConfig):
     shots: int = Field(50, gt=0, description="labelled records per label, or all where there are fewer")
     batch_size: int = Field(16, gt=0)
     frozen_stages: int = Field(0, ge=0, description="first stages of the ECG encoder that stay frozen")
+    calibrate_amplitude: bool = Field(
+        True, description="scale the target's millivolts to the amplitudes trained on (method: ZZU relative to MIMIC)"
+    )
 
 
 class EvaluationConfig(Section):

@@ -19,8 +19,9 @@ from peace.learning.loop import Trainer
 from peace.learning.ranks import Ranks
 from peace.learning.scoring import join, macro_auc, score
 from peace.learning.task import PeaceTask
+from peace.models import EcgClassifier
 from peace.objectives.gate import CurriculumGate
-from peace.shards import ShardSet
+from peace.shards import ShardSet, amplitude_factor
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,7 @@ def build_task(plan: TrainingPlan, config: Config, shards: ShardSet) -> tuple[Pe
     task = PeaceTask(config, shards.labels, descriptors)
     if plan.start is not None:
         start = Path(plan.start)
-        check_fits(start, shards)
-        classifier, _ = load_classifier(start)
+        classifier, _ = start_classifier(start, shards, config.adapt.calibrate_amplitude)
         task.classifier.load_state_dict(classifier.state_dict())
         text, _ = load_training(start)
         if text is not None:
@@ -116,6 +116,20 @@ def build_task(plan: TrainingPlan, config: Config, shards: ShardSet) -> tuple[Pe
         descriptor_digest=descriptors.digest,
     )
     return task, meta
+
+
+def start_classifier(
+    checkpoint: Path, shards: ShardSet, calibrate_amplitude: bool
+) -> tuple[EcgClassifier, CheckpointMeta]:
+    """The classifier of a checkpoint as it meets the shards of another cohort. Raises DataError as check_fits.
+
+    Calibration changes its input scale alone, which is part of its weights: single records are scaled alike.
+    """
+    check_fits(checkpoint, shards)
+    classifier, meta = load_classifier(checkpoint)
+    if calibrate_amplitude:
+        classifier.set_scale(classifier.scale_mv / amplitude_factor(meta.statistics, shards.statistics))
+    return classifier, meta
 
 
 def check_fits(checkpoint: Path, shards: ShardSet) -> None:

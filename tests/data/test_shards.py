@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -179,16 +180,24 @@ def test_statistics_are_exact_and_leave_padding_and_absent_leads_out(tmp_path: P
         assert fitted["peak_to_peak_mv"][lead] == pytest.approx(np.median(heights))
 
 
+def heights(values: list[float], records: int = 10) -> dict[str, Any]:
+    return {"peak_to_peak_mv": values, "records": records}
+
+
 def test_amplitude_factor_is_robust_and_bounded() -> None:
-    mimic = {"peak_to_peak_mv": [1.0, 2.0, 1.5] + [2.0] * 9}
-    loud = {"peak_to_peak_mv": [2.0, 4.0, 3.0] + [4.0] * 9}
-    assert amplitude_factor(mimic, loud) == pytest.approx(0.5)
+    mimic = {"mimic": heights([1.0, 2.0, 1.5] + [2.0] * 9)}
+    loud = [2.0, 4.0, 3.0] + [4.0] * 9
+    assert amplitude_factor(mimic, {"zzu": heights(loud)}) == pytest.approx(0.5)
     assert amplitude_factor(mimic, mimic) == 1
-    loud["peak_to_peak_mv"][4] = 53.2  # a lead at the rail moves nothing
-    loud["peak_to_peak_mv"][5] = 0.0  # nor does one that no record has
-    assert amplitude_factor(mimic, loud) == pytest.approx(0.5)
-    assert amplitude_factor(mimic, {"peak_to_peak_mv": [0.0] * 12}) == 1
-    assert amplitude_factor(mimic, {"peak_to_peak_mv": [1e-3] * 12}) == 4
+    loud[4] = 53.2  # a lead at the rail moves nothing
+    loud[5] = 0.0  # nor does one that no record has
+    assert amplitude_factor(mimic, {"zzu": heights(loud)}) == pytest.approx(0.5)
+    assert amplitude_factor(mimic, {"zzu": heights([0.0] * 12)}) == 1
+    assert amplitude_factor(mimic, {"zzu": heights([1e-3] * 12)}) == 4
+    assert amplitude_factor(mimic, {}) == 1
+    # two cohorts in one set of shards count by their records
+    both = {"a": heights([1.0] * 12, 30), "b": heights([5.0] * 12, 10)}
+    assert amplitude_factor({"c": heights([2.0] * 12)}, both) == pytest.approx(1.0)
 
 
 def test_plan_covers_each_record_once_and_is_the_same_again() -> None:

@@ -17,7 +17,7 @@ import pytest
 from conftest import peace, result_of
 
 from peace.checkpoint import load_classifier, read_meta
-from peace.shards import ShardSet
+from peace.shards import ShardSet, amplitude_factor
 
 DEBUG = ["--preset", "debug", "tracking.enabled=false"]
 LONG = ["pretrain", "--shards", "shards-mimic", *DEBUG, "pretrain.epochs=8"]
@@ -86,10 +86,15 @@ def test_protocols_score_every_record_once(pretrained: Path, small_cohorts: Path
     assert result_of(small_cohorts / "adapt-zero-shot")["trained_on"] == 0
     assert 0 < result_of(small_cohorts / "adapt-few-shot")["trained_on"] < ShardSet.open(shards).splits["train"]
     assert not np.allclose(frames["zero-shot"].probability, frames["few-shot"].probability)
-    # zero-shot freezes everything: the weights are those of the pretraining
+    # zero-shot freezes everything: the weights are those of the pretraining, but for the calibration of amplitudes
     same = load_classifier(small_cohorts / "adapt-zero-shot")[0].state_dict()
+    factor = amplitude_factor(
+        ShardSet.open(small_cohorts / "shards-mimic").statistics, ShardSet.open(shards).statistics
+    )
+    assert factor != 1
     for name, tensor in load_classifier(pretrained)[0].state_dict().items():
-        assert (same[name] == tensor).all()
+        expected = tensor / factor if name == "scale_mv" else tensor
+        np.testing.assert_allclose(same[name], expected, rtol=1e-6)
 
 
 def test_mistakes_are_one_clear_line(pretrained: Path, small_cohorts: Path, tmp_path: Path) -> None:

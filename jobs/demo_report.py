@@ -21,7 +21,7 @@ TITLES = {
 def write_demo_report(job: Job, results: Mapping[str, dict[str, Any]]) -> Path:
     """Write OUT/report.html from the results of the stages and the metrics of the evaluations."""
     from peace.evaluation.comparison import compare_auc
-    from peace.evaluation.report import SYNTHETIC, ReportTable, Section, number, with_interval, write_report
+    from peace.reports.page import SYNTHETIC, ReportTable, Section, number, with_interval, write_report
 
     metrics = {name: read_json(job.out / name / "metrics.json") for name in TITLES}
     overview = compare_auc({TITLES[name]: values for name, values in metrics.items()}, job.out / "figures" / "auc.png")
@@ -71,7 +71,7 @@ def write_demo_report(job: Job, results: Mapping[str, dict[str, Any]]) -> Path:
 
 def _one_record(job: Job, predicted: Mapping[str, Any]) -> Any:
     """The record that `predict` was asked about: its strip, and what the model says."""
-    from peace.evaluation.report import ReportTable, Section, number
+    from peace.reports.page import ReportTable, Section, number
 
     answer = predicted["records"][0]
     rows = [
@@ -88,13 +88,13 @@ def _one_record(job: Job, predicted: Mapping[str, Any]) -> Any:
 
 
 def _cell(metrics: dict[str, Any], label: str) -> str:
-    from peace.evaluation.report import number
+    from peace.reports.page import number
 
     return number(metrics["labels"][label]["auc"]) if label in metrics["labels"] else "–"
 
 
 def _cohorts(results: Mapping[str, dict[str, Any]]) -> Any:
-    from peace.evaluation.report import ReportTable
+    from peace.reports.page import ReportTable
 
     rows = []
     for cohort in ("mimic", "zzu", "ptbxl"):

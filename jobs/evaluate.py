@@ -99,7 +99,7 @@ def draw(predictions: Predictions, metrics: dict[str, Any], run: Path, place: Pa
 
 def tables(result: dict[str, Any]) -> list[Table]:
     """What a person reads at the end."""
-    from peace.evaluation.report import number, with_interval
+    from peace.reports.page import number, with_interval
 
     metrics = read_json(Path(result["metrics"]))
     rows = [

@@ -69,9 +69,9 @@ def work(job: Job) -> dict[str, Any]:
 
 def draw(predictor: Predictor, records: Sequence[Path], cohort: str, place: Path) -> None:
     """Draw each record that can be read as the model sees it: filtered, in standard lead order, ten seconds."""
-    from peace.evaluation.strip import ecg_strip
     from peace.inference import Refusal
     from peace.progress import progress
+    from peace.reports.strip import ecg_strip
 
     for number, path in enumerate(progress(records, "draw"), start=1):
         record = predictor.read(path, cohort)

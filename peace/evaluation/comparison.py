@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from peace.evaluation.figures import GREY, plain, save
+from peace.reports.drawing import GREY, plain, save
 
 # colours that stay apart for the colour-blind (Okabe and Ito)
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")

@@ -9,24 +9,12 @@ from typing import Any
 import numpy as np
 from matplotlib import cm
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from peace.evaluation.calibration import reliability
 from peace.evaluation.predictions import Predictions
-from peace.files import replacing
-
-BLUE, ORANGE, GREY, PALE = "#2a6f97", "#d1495b", "#6c757d", "#c9d6df"
-DPI = 130
-
-
-def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG; whole or not at all."""
-    FigureCanvasAgg(figure)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=DPI, format="png", bbox_inches="tight", facecolor="white")
-    return path
+from peace.reports.drawing import BLUE, GREY, ORANGE, PALE, plain, save
 
 
 def auc_by_label(metrics: Mapping[str, Any], path: Path) -> Path:
@@ -182,9 +170,3 @@ def _interval_words(metrics: Mapping[str, Any]) -> str:
     if not interval["resamples"]:
         return ""
     return f", with {interval['level']:.0%} bootstrap interval by {interval['resampled_by']}"
-
-
-def plain(axes: Axes) -> None:
-    """Take away what a reader does not need."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_axisbelow(True)

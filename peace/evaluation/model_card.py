@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from peace.checkpoint import CheckpointMeta
-from peace.evaluation.report import NOT_A_DEVICE, SYNTHETIC, number, with_interval
+from peace.reports.page import NOT_A_DEVICE, SYNTHETIC, number, with_interval
 
 
 def model_card(

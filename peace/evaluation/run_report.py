@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from peace.evaluation.report import (
+from peace.reports.page import (
     NOT_A_DEVICE,
     SYNTHETIC,
     ReportTable,

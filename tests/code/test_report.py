@@ -12,8 +12,8 @@ from peace.evaluation import figures
 from peace.evaluation.comparison import compare_auc
 from peace.evaluation.metrics import evaluate
 from peace.evaluation.predictions import from_frame
-from peace.evaluation.report import ReportTable, Section, number, with_interval, write_report
-from peace.evaluation.strip import ecg_strip
+from peace.reports.page import ReportTable, Section, number, with_interval, write_report
+from peace.reports.strip import ecg_strip
 
 
 def drawn(path: Path | None) -> float:

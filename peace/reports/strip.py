@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from peace.evaluation.figures import save
+from peace.reports.drawing import save
 
 ROWS = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"))
 ORDER = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -20,7 +20,12 @@ SECONDS = 10.0
 def ecg_strip(
     signal_mv: NDArray[np.floating], rate: int, lead_mask: NDArray[np.integer], title: str, path: Path
 ) -> Path:
-    """Draw a (12, T) recording in mV, leads in standard order; a lead with mask 0 is named as absent.
+    """Draw a recording (see strip_figure) and write it as PNG."""
+    return save(strip_figure(signal_mv, rate, lead_mask, title), path)
+
+
+def strip_figure(signal_mv: NDArray[np.floating], rate: float, lead_mask: NDArray[np.integer], title: str) -> Figure:
+    """A (12, T) recording in mV, leads in standard order; a lead with mask 0 is named as absent.
 
     25 mm/s and 10 mm/mV as on paper: a large square is 0.2 s by 0.5 mV.
     """
@@ -35,13 +40,13 @@ def ecg_strip(
             _trace(axes, signal_mv, rate, lead_mask, lead, column * quarter, (column + 1) * quarter, level)
     _trace(axes, signal_mv, rate, lead_mask, "II", 0.0, SECONDS, ROW_MV / 2)
     axes.set_title(title, fontsize=11, loc="left")
-    return save(figure, path)
+    return figure
 
 
 def _trace(
     axes: Axes,
     signal_mv: NDArray[np.floating],
-    rate: int,
+    rate: float,
     lead_mask: NDArray[np.integer],
     lead: str,
     start: float,

@@ -19,29 +19,35 @@ SYNTHETIC = (
 
 @dataclass(frozen=True)
 class ReportTable:
-    """Rows of text under a header; the first column is set to the left, the others to the right."""
+    """Rows of text under a header; the first `text_columns` are set to the left and may wrap, numbers follow."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+    text_columns: int = 1
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a report: what it says, in this order. `facts` are names and values, `notes` stand out as cautions."""
+    """A part of a report: what it says, in this order.
+
+    `headline` holds large numbers with their captions, `facts` names and values; `notes` stand out as cautions. A
+    figure is a PNG, as a file or as its bytes, and its caption.
+    """
 
     title: str
     paragraphs: Sequence[str] = ()
     facts: Sequence[tuple[str, str]] = ()
     table: ReportTable | None = None
-    figures: Sequence[tuple[Path, str]] = ()
+    figures: Sequence[tuple[Path | bytes, str]] = ()
     notes: Sequence[str] = ()
+    headline: Sequence[tuple[str, str]] = ()
 
 
 def write_report(path: Path, title: str, sections: Sequence[Section]) -> Path:
-    """Write a self-contained page: `title`, then the sections. A figure is a PNG file and its caption."""
+    """Write a self-contained page: `title`, then the sections."""
     from jinja2 import Environment, StrictUndefined
 
-    text = files("peace.evaluation").joinpath("report.html").read_text(encoding="utf-8")
+    text = files("peace.reports").joinpath("page.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     write_text(path, environment.from_string(text).render(title=title, sections=sections, image=_data_uri))
     return path
@@ -59,5 +65,6 @@ def with_interval(value: float | None, low: float | None, high: float | None) ->
     return f"{number(value)} ({number(low)}–{number(high)})"
 
 
-def _data_uri(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+def _data_uri(image: Path | bytes) -> str:
+    content = image if isinstance(image, bytes) else image.read_bytes()
+    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")

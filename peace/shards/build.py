@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from peace.config import LeadsConfig, QualityConfig, SignalConfig
 from peace.errors import DataError
 from peace.files import digest, file_digest, read_json, replacing, write_json
-from peace.shards.schema import FORMAT, ROW_GROUP, schema, writer_options
-from peace.shards.statistics import LeadSums, peak_to_peak_mv
-from peace.signal import LEADS, Conditioned, Unreadable, condition_file, n_samples_of
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from peace.shards.schema import FORMAT
+from peace.shards.statistics import LeadSums
+from peace.shards.writer import ShardWriter
+from peace.signal import Conditioned, Unreadable, condition_file, n_samples_of
 
 
 @dataclass(frozen=True)
@@ -118,51 +114,11 @@ def _reject(row: Mapping[str, Any], reason: str, detail: str) -> dict[str, str]:
 
 
 def _write_shard(path: Path, records: Iterator[tuple[Mapping[str, Any], Conditioned]], length: int) -> None:
-    """Write records as they come, a row group at a time; no file where none comes."""
-    import pyarrow.parquet as pq
-
-    group = _Group(length)
-    if not group.fill(records):
+    """Write records as they come; no file where none comes."""
+    first = next(records, None)
+    if first is None:
         path.unlink(missing_ok=True)
         return
-    with (
-        replacing(path) as temporary,
-        pq.ParquetWriter(temporary, schema(length), **writer_options()) as writer,
-    ):
-        writer.write_table(group.table())
-        while group.fill(records):
-            writer.write_table(group.table())
-
-
-class _Group:
-    """The rows of one row group. The arrays are made once, so that memory does not depend on the number of groups."""
-
-    def __init__(self, length: int) -> None:
-        self.signal = np.zeros((ROW_GROUP, len(LEADS), length), np.int16)
-        self.lead_mask = np.zeros((ROW_GROUP, len(LEADS)), np.uint8)
-        self.peak_to_peak_mv = np.zeros((ROW_GROUP, len(LEADS)), np.float32)
-        self.length = length
-        self.rows: list[dict[str, Any]] = []
-
-    def fill(self, records: Iterator[tuple[Mapping[str, Any], Conditioned]]) -> bool:
-        """Take the next records; False where there are none."""
-        self.rows = []
-        for index, (row, record) in enumerate(islice(records, ROW_GROUP)):
-            self.signal[index] = record.signal
-            self.lead_mask[index] = record.lead_mask
-            self.peak_to_peak_mv[index] = peak_to_peak_mv(record)
-            self.rows.append({**row, **record.quality, "n_samples": record.n_samples})
-        return bool(self.rows)
-
-    def table(self) -> pa.Table:
-        """The rows as Arrow: valid until the next fill, since the tensors share our memory."""
-        import pyarrow as pa
-
-        kind, columns = schema(self.length), []
-        for item in kind:
-            if item.name in ("signal", "lead_mask", "peak_to_peak_mv"):
-                values = getattr(self, item.name)[: len(self.rows)]
-                columns.append(pa.FixedShapeTensorArray.from_numpy_ndarray(values))
-            else:
-                columns.append(pa.array([row[item.name] for row in self.rows], item.type))
-        return pa.Table.from_arrays(columns, schema=kind)
+    with replacing(path) as temporary, ShardWriter(temporary, length) as writer:
+        for row, record in chain([first], records):
+            writer.add(row, record)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "ROW_GROUP", "SPLITS", "schema", "tensor", "writer_options"]
 
 FORMAT = 1
-# 30 MB of signals at 500 Hz: what a worker holds at a time while it writes, and a reader while it reads.
+# 30 MB of signals at 500 Hz: what a reader holds at a time.
 ROW_GROUP = 256
 
 

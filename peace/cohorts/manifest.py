@@ -40,8 +40,8 @@ class CohortIndex:
 
     `frame`: record_id, patient_id, path (relative to `base`), age_days (nullable Int64), sex (male, female or null),
     n_leads, excluded (null or the reason). `targets`: (records, labels) flags. `audit`: one row a code or report line
-    met. `notes`: counts of what was odd and yet not a record's exclusion. `official_split`: a split by the data
-    set's authors, null where a record has none.
+    met, see peace.cohorts.audit. `notes`: counts of what was odd and yet not a record's exclusion. `official_split`: a
+    split by the data set's authors, null where a record has none.
     """
 
     cohort: str
@@ -83,16 +83,6 @@ def with_malformed(index: CohortIndex, malformed: Sequence[tuple[int, str]]) -> 
     if index.official_split is not None:
         index.official_split = index.official_split.reindex(index.frame.index)
     return index
-
-
-def audit_frame(rows: Sequence[tuple[str, str, str, int, Sequence[str], str]]) -> pd.DataFrame:
-    """The audit: (vocabulary, text, meaning, count, labels, decided) of every code or line met, most frequent first."""
-    frame = pd.DataFrame(
-        [(*row[:4], " ".join(row[4]), row[5]) for row in rows],
-        columns=["vocabulary", "text", "meaning", "count", "labels", "decided"],
-    )
-    order = ["vocabulary", "count", "text"]
-    return frame.sort_values(order, ascending=[True, False, True], ignore_index=True)
 
 
 def safe_paths(paths: pd.Series) -> pd.Series:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from peace.cohorts.manifest import CohortIndex, Exclusions, audit_frame, safe_paths, unique_ids, with_malformed
+from peace.cohorts.audit import EXAMPLES, Entry, Met, audit_frame
+from peace.cohorts.manifest import CohortIndex, Exclusions, safe_paths, unique_ids, with_malformed
 from peace.cohorts.tables import read_table
 from peace.config import Config
 from peace.labels import LabelSet, Reading, normalise
@@ -85,9 +85,10 @@ def _read_lines(frame: pd.DataFrame, labels: LabelSet) -> tuple[Flags, Flags, pd
     """(rows, labels) flags, (rows,) flags of unusable recordings, and the audit. Each distinct line is read once."""
     targets = np.zeros((len(frame), len(labels.labels)), dtype=bool)
     unusable = np.zeros(len(frame), dtype=bool)
-    counts: Counter[str] = Counter()
+    met = Met()
     readings: dict[str, Reading] = {}
     refusals: dict[str, str | None] = {}
+    studies = frame["study_id"].to_numpy()
     for name in REPORT:
         codes, distinct = pd.factorize(frame[name])
         lines = [normalise(line) for line in distinct]
@@ -97,21 +98,20 @@ def _read_lines(frame: pd.DataFrame, labels: LabelSet) -> tuple[Flags, Flags, pd
                 refusals[line] = labels.unusable(line)
         targets |= _stack([labels.flags(readings[line].labels) for line in lines], len(labels.labels))[codes]
         unusable |= np.array([refusals[line] is not None for line in lines], dtype=bool)[codes]
-        for line, count in zip(lines, np.bincount(codes, minlength=len(lines)), strict=True):
-            counts[line] += int(count)
-    del counts[""]
-    rows = [
-        (
-            "report",
-            line,
-            "",
-            count,
-            readings[line].labels,
-            f"unusable recording: {refusals[line]}" if refusals[line] else readings[line].decided,
-        )
-        for line, count in counts.items()
+        order = np.argsort(codes, kind="stable")
+        bounds = np.searchsorted(codes, np.arange(len(lines) + 1), sorter=order)
+        for line, start, end in zip(lines, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+            if line:
+                met.add(line, end - start, studies[order[start : min(end, start + EXAMPLES)]])
+    entries = [
+        Entry("report", line, "", count, readings[line].labels, _decided(line, readings, refusals), met.examples[line])
+        for line, count in met.counts.items()
     ]
-    return targets, unusable, audit_frame(rows)
+    return targets, unusable, audit_frame(entries, labels.labels)
+
+
+def _decided(line: str, readings: dict[str, Reading], refusals: dict[str, str | None]) -> str:
+    return f"unusable recording: {refusals[line]}" if refusals[line] else readings[line].decided
 
 
 def _stack(flags: Sequence[Flags], labels: int) -> Flags:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import ast
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from peace.cohorts.audit import Entry, Met, audit_frame
 from peace.cohorts.manifest import (
     DAYS_PER_YEAR,
     OLDEST_DAYS,
     CohortIndex,
     Exclusions,
     age_in_days,
-    audit_frame,
     safe_paths,
     unique_ids,
     with_malformed,
@@ -45,7 +44,8 @@ def read(root: Path, labels: LabelSet, config: Config) -> CohortIndex:
     frame = table.frame
     statements = _statements(root / "scp_statements.csv")
     codes = _parse_codes(frame["scp_codes"])
-    targets, audit = _label(codes, labels, statements)
+    ids = unique_ids(frame["ecg_id"], frame["line"])
+    targets, audit = _label(codes, ids, labels, statements)
     patients = _whole(frame["patient_id"])
     years, bad_age = _years(frame["age"])
     official = _whole(frame["strat_fold"]).map(FOLDS)
@@ -65,7 +65,7 @@ def read(root: Path, labels: LabelSet, config: Config) -> CohortIndex:
 
     records = pd.DataFrame(
         {
-            "record_id": unique_ids(frame["ecg_id"], frame["line"]),
+            "record_id": ids,
             "patient_id": patients,
             "path": frame["filename_hr"].where(safe, ""),
             "age_days": age_in_days(years * DAYS_PER_YEAR),
@@ -113,29 +113,33 @@ def _parse(text: str) -> Codes | None:
 
 
 def _label(
-    codes: list[Codes | None], labels: LabelSet, statements: dict[str, tuple[str, str]]
+    codes: list[Codes | None], ids: pd.Series, labels: LabelSet, statements: dict[str, tuple[str, str]]
 ) -> tuple[npt.NDArray[np.bool_], pd.DataFrame]:
     """(records, labels) flags, and the audit of every code met."""
     subclasses = {code: subclass for code, (subclass, _) in statements.items() if subclass}
-    counts = Counter(code for parsed in codes if parsed for code in parsed)
-    readings = {code: labels.read_scp(code, subclasses) for code in counts}
+    met = Met()
+    for parsed, record in zip(codes, ids, strict=True):
+        for code in parsed or {}:
+            met.add(code, 1, [record])
+    readings = {code: labels.read_scp(code, subclasses) for code in met.counts}
     flags = {code: labels.flags(reading.labels) for code, reading in readings.items()}
     nothing = labels.flags([])
     targets = np.array(
         [np.logical_or.reduce([nothing, *(flags[code] for code in parsed or {})]) for parsed in codes], dtype=bool
     ).reshape(len(codes), len(labels.labels))
-    rows = [
-        (
+    entries = [
+        Entry(
             "scp",
             code,
             statements[code][1] if code in statements else "",
             count,
             readings[code].labels,
             readings[code].decided if code in statements or readings[code].labels else "unknown code",
+            met.examples[code],
         )
-        for code, count in counts.items()
+        for code, count in met.counts.items()
     ]
-    return targets, audit_frame(rows)
+    return targets, audit_frame(entries, labels.labels)
 
 
 def _whole(column: pd.Series) -> pd.Series:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from peace.cohorts.audit import Entry, Met, audit_frame
 from peace.cohorts.manifest import (
     OLDEST_DAYS,
     CohortIndex,
     Exclusions,
     age_in_days,
-    audit_frame,
     safe_paths,
     unique_ids,
     with_malformed,
@@ -37,16 +36,17 @@ def read(root: Path, labels: LabelSet, config: Config) -> CohortIndex:
     table = read_table(root / "AttributesDictionary.csv", COLUMNS)
     frame = table.frame
     modified, either = config.labels.modified_codes, config.labels.code_columns == "either"
+    ids = frame["ECG_ID"].mask(frame["ECG_ID"].isin(ABSENT), "")
+    names = unique_ids(ids, frame["line"])
     aha, chn = _parse_codes(frame["AHA_code"]), _parse_codes(frame["CHN_code"])
-    targets, rows = _label(aha, labels, "aha", modified, _descriptions(root, 1), counts=True)
-    chn_targets, chn_rows = _label(chn, labels, "chn", modified, _descriptions(root, 2), counts=either)
+    targets, entries = _label(aha, names, labels, "aha", modified, _descriptions(root, 1), counts=True)
+    chn_targets, chn_entries = _label(chn, names, labels, "chn", modified, _descriptions(root, 2), counts=either)
     if either:
         targets |= chn_targets
     days = pd.to_numeric(frame["Age"].str.extract(DAYS, expand=False), errors="coerce").astype("float64")
     bad_age = ~frame["Age"].isin(ABSENT) & ~(days <= OLDEST_DAYS)
     leads = frame["Lead"].str.replace(r"\.0+$", "", regex=True)
     patients = frame["Patient_ID"].mask(frame["Patient_ID"].isin(ABSENT), "")
-    ids = frame["ECG_ID"].mask(frame["ECG_ID"].isin(ABSENT), "")
     safe = safe_paths(frame["Filename"])
 
     excluded = Exclusions(len(frame))
@@ -64,7 +64,7 @@ def read(root: Path, labels: LabelSet, config: Config) -> CohortIndex:
 
     records = pd.DataFrame(
         {
-            "record_id": unique_ids(ids, frame["line"]),
+            "record_id": names,
             "patient_id": patients,
             "path": frame["Filename"].where(safe, ""),
             "age_days": age_in_days(days),
@@ -73,7 +73,7 @@ def read(root: Path, labels: LabelSet, config: Config) -> CohortIndex:
             "excluded": excluded.column(),
         }
     )
-    audit = audit_frame([*rows, *chn_rows])
+    audit = audit_frame([*entries, *chn_entries], labels.labels)
     notes = {
         "sex_unknown": int(records["sex"].isna().sum()),
         "unknown_codes": int((audit["decided"] == "unknown code").sum()),
@@ -103,31 +103,36 @@ def _parse_codes(column: pd.Series) -> list[list[str] | None]:
 
 
 def _label(
-    entries: list[list[str] | None],
+    codes: list[list[str] | None],
+    ids: pd.Series,
     labels: LabelSet,
     vocabulary: str,
     modified: bool,
     descriptions: dict[str, str],
     counts: bool,
-) -> tuple[npt.NDArray[np.bool_], list[tuple[str, str, str, int, tuple[str, ...], str]]]:
-    """(records, labels) flags of one code column, and its rows of the audit."""
-    met = Counter(entry for parsed in entries if parsed for entry in parsed)
-    readings = {entry: labels.read_code(entry, vocabulary, modified) for entry in met}
+) -> tuple[npt.NDArray[np.bool_], list[Entry]]:
+    """(records, labels) flags of one code column, and its entries of the audit."""
+    met = Met()
+    for parsed, record in zip(codes, ids, strict=True):
+        for entry in parsed or ():
+            met.add(entry, 1, [record])
+    readings = {entry: labels.read_code(entry, vocabulary, modified) for entry in met.counts}
     flags = {entry: labels.flags(reading.labels) for entry, reading in readings.items()}
     nothing = labels.flags([])
     targets = np.array(
-        [np.logical_or.reduce([nothing, *(flags[entry] for entry in parsed or [])]) for parsed in entries], dtype=bool
-    ).reshape(len(entries), len(labels.labels))
-    rows = []
-    for entry, count in met.items():
+        [np.logical_or.reduce([nothing, *(flags[entry] for entry in parsed or [])]) for parsed in codes], dtype=bool
+    ).reshape(len(codes), len(labels.labels))
+    audit = []
+    for entry, count in met.counts.items():
         reading, meaning = readings[entry], _meaning(entry, descriptions)
         decided = reading.decided
         if descriptions and not meaning and decided == "code outside the label set":
             decided = "unknown code"
         if not counts:
             decided = f"column not read; would be: {decided}" if reading.labels else "column not read"
-        rows.append((vocabulary, entry, meaning, count, reading.labels if counts else (), decided))
-    return targets, rows
+        found = reading.labels if counts else ()
+        audit.append(Entry(vocabulary, entry, meaning, count, found, decided, met.examples[entry]))
+    return targets, audit
 
 
 def _meaning(entry: str, descriptions: dict[str, str]) -> str:

@@ -10,6 +10,7 @@ from peace.config.data import (
     SplitConfig,
     SyntheticConfig,
 )
+from peace.config.fetch import BaseUrlConfig, FetchConfig
 from peace.config.loading import build_config, dump_config, known_keys, load_config, merge
 from peace.config.model import EncoderConfig, ModelConfig, QueryConfig, TextConfig
 from peace.config.sections import Config, RayConfig, TrackingConfig
@@ -25,9 +26,11 @@ from peace.config.training import (
 __all__ = [
     "AdaptConfig",
     "AugmentConfig",
+    "BaseUrlConfig",
     "Config",
     "EncoderConfig",
     "EvaluationConfig",
+    "FetchConfig",
     "GateConfig",
     "LabelsConfig",
     "LeadsConfig",

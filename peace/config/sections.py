@@ -18,6 +18,7 @@ from peace.config.data import (
     SplitConfig,
     SyntheticConfig,
 )
+from peace.config.fetch import FetchConfig
 from peace.config.model import ModelConfig
 from peace.config.training import AdaptConfig, EvaluationConfig, ObjectiveConfig, TrainingConfig
 
@@ -55,6 +56,7 @@ class Config(Section):
     quality: QualityConfig = QualityConfig()
     preprocess: PreprocessConfig = PreprocessConfig()
     synthetic: SyntheticConfig = SyntheticConfig()
+    fetch: FetchConfig = FetchConfig()
     model: ModelConfig = ModelConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     pretrain: TrainingConfig = TrainingConfig()

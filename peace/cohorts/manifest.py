@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from peace.errors import DataError, nearest
 from peace.files import replacing
+from peace.places import nearby
 
 SCHEMA = pa.schema(
     [
@@ -114,7 +115,7 @@ def label_lists(targets: npt.NDArray[np.bool_], labels: Sequence[str]) -> pa.Arr
 def manifest_table(index: CohortIndex, labels: Sequence[str], split: pd.Series) -> pa.Table:
     """The manifest of an index and its (records,) split column: a row a record, excluded ones too."""
     frame = index.frame
-    prefix = f"{index.base}/"
+    prefix = str(index.base).rstrip("/") + "/"
     columns = {
         "record_id": pa.array(frame["record_id"], pa.string()),
         "patient_id": pa.array(frame["patient_id"], pa.string()),
@@ -139,7 +140,8 @@ def write_manifest(path: Path, table: pa.Table) -> None:
 def read_manifest(path: Path) -> pa.Table:
     """Read a manifest. Raises DataError where it is missing, no Parquet file, or lacks a column."""
     try:
-        table = pq.read_table(path)
+        with nearby(path) as local:
+            table = pq.read_table(local)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist: `peace index` writes it") from None
     except (pa.ArrowInvalid, OSError) as error:

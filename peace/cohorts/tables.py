@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from peace.errors import DataError, nearest
+from peace.places import nearby
 from peace.progress import progress
 
 ENCODINGS = ("utf-8-sig", "gb18030")
@@ -44,10 +45,19 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
     A record with a wrong number of fields is listed as malformed. Raises DataError where the file is missing, empty,
     without rows, or lacks a column (named, with the nearest there is).
     """
-    size = path.stat().st_size if path.exists() else 0
+    try:
+        with nearby(path) as local:
+            return _read(local, path, columns, optional)
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist") from None
+
+
+def _read(local: Path, path: Path, columns: Sequence[str], optional: Sequence[str]) -> CsvTable:
+    """`local` is where the table of `path` lies on this machine."""
+    size = local.stat().st_size
     bar: Any = progress(None, f"read {path.name}", unit="row") if size >= BAR_FROM_BYTES else None
-    encoding = _encoding(path)
-    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding, errors="replace", newline="") as stream:
+    encoding = _encoding(local, path)
+    with local.open("rb") as raw, io.TextIOWrapper(raw, encoding, errors="replace", newline="") as stream:
         records = _records(stream)
         header = [name.strip() for name in next(records, (0, []))[1]]
         positions = _positions(path, header, columns, optional)
@@ -67,9 +77,9 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
     return CsvTable(path, pa.concat_tables(blocks).to_pandas(), malformed)
 
 
-def _encoding(path: Path) -> str:
+def _encoding(local: Path, path: Path) -> str:
     try:
-        with path.open("rb") as stream:
+        with local.open("rb") as stream:
             start = stream.read(CHUNK)
             if not start.strip():
                 raise DataError(f"{path} is empty")
@@ -79,8 +89,6 @@ def _encoding(path: Path) -> str:
                 stream.seek(0)
                 if _decodes(iter(lambda: stream.read(CHUNK), b""), encoding):
                     return encoding
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist") from None
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
     return "latin-1"

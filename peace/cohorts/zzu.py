@@ -23,6 +23,7 @@ from peace.cohorts.manifest import (
 from peace.cohorts.tables import read_table
 from peace.config import Config
 from peace.labels import LabelSet
+from peace.places import nearby
 
 COLUMNS = ("Filename", "ECG_ID", "Patient_ID", "Age", "Gender", "Lead", "AHA_code", "CHN_code")
 SIGNALS = "Child_ecg"  # the folder that the Filename column leaves out
@@ -149,7 +150,10 @@ def _meaning(entry: str, descriptions: dict[str, str]) -> str:
 def _descriptions(root: Path, column: int) -> dict[str, str]:
     """Code -> description from ECGCode.csv (column 1: AHA, 2: CHN); empty where the file is absent or unreadable."""
     try:
-        with (root / "ECGCode.csv").open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+        with (
+            nearby(root / "ECGCode.csv") as local,
+            local.open(encoding="utf-8-sig", errors="replace", newline="") as stream,
+        ):
             rows = [row for row in csv.reader(stream) if len(row) == 3]
     except (OSError, csv.Error):
         return {}

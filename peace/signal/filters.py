@@ -40,19 +40,19 @@ def cascade(rate: float, highpass_hz: float, lowpass_hz: float, notch_hz: float)
 
 
 @lru_cache(maxsize=64)
-def _steady(key: bytes, n_sections: int) -> Sections:
-    """State of each section (n, 2) under a constant input of 1."""
+def _flat(key: bytes, n_sections: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Factors and start values of sections as peace.signal.vectors.sweep takes them."""
     from scipy import signal
 
-    start = np.asarray(signal.sosfilt_zi(np.frombuffer(key).reshape(n_sections, 6)))
-    start.setflags(write=False)
-    return start
+    sections = np.frombuffer(key).reshape(n_sections, 6)
+    factors = sections[:, [0, 1, 2, 4, 5]] * [1, 1, 1, -1, -1]
+    return tuple(factors.ravel().tolist()), tuple(signal.sosfilt_zi(sections).ravel().tolist())
 
 
 def zero_phase(samples: npt.NDArray[np.float64], sections: Sections, rate: float) -> npt.NDArray[np.float64]:
-    """Filter (samples, leads) along time, both ways; the ends are continued by a second of odd reflection."""
-    start = _steady(sections.tobytes(), len(sections))
-    return filter_both_ways(samples, sections, start, reflection(len(samples), rate))
+    """Filter (samples, 12) along time, both ways; the ends are continued by a second of odd reflection."""
+    factors, start = _flat(sections.tobytes(), len(sections))
+    return filter_both_ways(samples, factors, start, reflection(len(samples), rate))
 
 
 def reflection(n_samples: int, rate: float) -> int:

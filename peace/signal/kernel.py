@@ -13,6 +13,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from peace.signal.vectors import N_LEADS, sweep
+
 Samples = npt.NDArray[np.float64]
 
 
@@ -25,33 +27,6 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 
 @compiled
-def _pass(samples: Any, sections: Any, start: Any, begin: int, step: int) -> None:
-    """Run (samples, leads) through the sections in place, from row `begin` on, forwards or backwards (`step` 1 or -1).
-
-    `start` (sections, 2) is the state for a constant input of 1.
-    """
-    n_samples, n_leads = samples.shape
-    n_sections = sections.shape[0]
-    first = np.empty((n_sections, n_leads))
-    second = np.empty((n_sections, n_leads))
-    for section in range(n_sections):
-        for lead in range(n_leads):
-            first[section, lead] = start[section, 0] * samples[begin, lead]
-            second[section, lead] = start[section, 1] * samples[begin, lead]
-    for count in range(n_samples):
-        time = begin + step * count
-        for section in range(n_sections):
-            b0, b1, b2 = sections[section, 0], sections[section, 1], sections[section, 2]
-            a1, a2 = sections[section, 4], sections[section, 5]
-            for lead in range(n_leads):
-                value = samples[time, lead]
-                out = b0 * value + first[section, lead]
-                first[section, lead] = b1 * value - a1 * out + second[section, lead]
-                second[section, lead] = b2 * value - a2 * out
-                samples[time, lead] = out
-
-
-@compiled
 def _both_ways(samples: Any, sections: Any, start: Any, reflection: int) -> Any:
     n_samples, n_leads = samples.shape
     extended = np.empty((n_samples + 2 * reflection, n_leads))
@@ -61,17 +36,21 @@ def _both_ways(samples: Any, sections: Any, start: Any, reflection: int) -> Any:
             mirrored = samples[n_samples - 2 - time, lead]
             extended[reflection + n_samples + time, lead] = 2 * samples[n_samples - 1, lead] - mirrored
     extended[reflection : reflection + n_samples] = samples
-    _pass(extended, sections, start, 0, 1)
-    _pass(extended, sections, start, len(extended) - 1, -1)
+    sweep(extended, sections, start, 0, 1)
+    sweep(extended, sections, start, len(extended) - 1, -1)
     return extended[reflection : reflection + n_samples]
 
 
-def filter_both_ways(samples: Samples, sections: Samples, start: Samples, reflection: int) -> Samples:
-    """Zero-phase cascade over (samples, leads).
+def filter_both_ways(
+    samples: Samples, sections: tuple[float, ...], start: tuple[float, ...], reflection: int
+) -> Samples:
+    """Zero-phase cascade over (samples, 12).
 
-    `sections` (n, 6) and `start` (n, 2) as scipy.signal.sosfilt_zi gives it; the ends are continued by `reflection`
-    samples of odd reflection, less than there are samples.
+    `sections` and `start` as peace.signal.vectors.sweep takes them; the ends are continued by `reflection` samples of
+    odd reflection, less than there are samples.
     """
+    if samples.ndim != 2 or samples.shape[1] != N_LEADS or not reflection < len(samples):
+        raise ValueError(f"cannot filter {samples.shape} with {reflection} samples of reflection")
     filtered: Samples = _both_ways(np.ascontiguousarray(samples), sections, start, reflection)
     return filtered
 

@@ -9,6 +9,7 @@ from peace.errors import nearest
 
 VERBS = {
     "synthesize": "write small synthetic cohorts in the three original on-disk formats",
+    "fetch": "download a public cohort, or its first records, from PhysioNet or figshare",
     "index": "read a cohort's tree into manifest.parquet",
     "preprocess": "condition the records of a manifest into Parquet shards",
     "describe": "write and check the three-axis descriptors of each label",

@@ -1,9 +1,11 @@
-"""`peace adapt`: carry a checkpoint to another cohort (the paper's three protocols).
+"""`peace adapt`: carry a checkpoint to another cohort (the paper's three protocols, and a linear probe).
 
 zero-shot: all weights stay as they are; thresholds are fitted on the target's validation split. The amplitudes of the
            target are scaled to those trained on, as in the other protocols (adapt.calibrate_amplitude).
 few-shot:  fine-tune on up to K labelled training records per label.
 full:      fine-tune on the whole training split.
+linear-probe: the ECG encoder stays as it is, and one linear layer in the label query network's place is fitted on the
+           whole training split, from the ECG alone: what the features are worth by themselves.
 
     peace adapt --checkpoint runs/pretrain --shards runs/zzu/shards --protocol few-shot --shots 50 --out runs/zzu-50
 """
@@ -17,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from jobs.harness import Job, Table, Verb, main
+from peace.places import place
 
 SECTIONS = ("seed", "objective", "adapt")
-PROTOCOLS = ("zero-shot", "few-shot", "full")
+PROTOCOLS = ("zero-shot", "few-shot", "full", "linear-probe")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", type=Path, required=True, metavar="DIR", help="run directory or checkpoint folder"
     )
-    parser.add_argument("--shards", type=Path, required=True, metavar="DIR", help="output of peace preprocess")
+    parser.add_argument("--shards", type=place, required=True, metavar="DIR", help="output of peace preprocess")
     parser.add_argument("--protocol", choices=PROTOCOLS, help="default: adapt.protocol")
     parser.add_argument("--shots", type=int, metavar="K", help="few-shot: records per label; default: adapt.shots")
     parser.add_argument("--seed", type=int, metavar="S", help="of sampling and training; default: seed")
@@ -56,7 +59,7 @@ def work(job: Job) -> dict[str, Any]:
     from peace.learning.train import check_fits
     from peace.shards import ShardSet
 
-    shards = Path(job.args.shards).absolute()
+    shards = job.args.shards.absolute()
     start = find_checkpoint(Path(job.args.checkpoint).absolute())
     check_fits(start, ShardSet.open(shards))
     with ray_session(job.config.ray):
@@ -87,13 +90,9 @@ def _tune(job: Job, start: Path, shards: Path) -> dict[str, Any]:
     from jobs.finish import finish_training
     from jobs.training import train_on_ray
     from peace.checkpoint import read_meta
-    from peace.config import build_config, merge
-    from peace.learning.train import TrainingPlan
+    from peace.learning.train import TrainingPlan, adapted_config
 
-    base, _ = read_meta(start)
-    # the network's shape is the checkpoint's; how it is adapted is this run's
-    config = merge(job.config.model_dump(mode="json"), {"model": base.model.model_dump(mode="json")})
-    build_config(config)
+    config = adapted_config(job.config, read_meta(start)[0])
     chosen = _shots(job, shards) if job.config.adapt.protocol == "few-shot" else None
     plan = TrainingPlan(config, "adapt", str(shards), str(start), chosen)
     best = train_on_ray(job, plan)

@@ -24,17 +24,17 @@ class Board:
     def __init__(self) -> None:
         self.done = 0
         self.total = 0
-        self.epochs: list[dict[str, float]] = []
+        self.epochs: list[dict[str, Any]] = []
 
     def step(self, done: int, total: int) -> None:
         """Note the steps done."""
         self.done, self.total = done, total
 
-    def epoch(self, metrics: dict[str, float]) -> None:
+    def epoch(self, metrics: dict[str, Any]) -> None:
         """Note the figures of a finished epoch."""
         self.epochs.append(metrics)
 
-    def read(self, seen: int) -> tuple[int, int, list[dict[str, float]]]:
+    def read(self, seen: int) -> tuple[int, int, list[dict[str, Any]]]:
         """Steps done, steps in all, and the epochs after the first `seen`."""
         return self.done, self.total, self.epochs[seen:]
 
@@ -72,11 +72,13 @@ def _watch(job: Job, board: Any, epochs: int, ended: threading.Event) -> None:
                 note(job, metrics)
 
 
-def note(job: Job, metrics: dict[str, float]) -> None:
+def note(job: Job, metrics: dict[str, Any]) -> None:
     """Put a finished epoch into history.jsonl and the MLflow run, unless it is there already."""
     history = job.out / "history.jsonl"
     if metrics["epoch"] in {epoch["epoch"] for epoch in read_history(history)}:
         return
-    job.log.info("epoch %s", metrics)
+    figures = {name: value for name, value in metrics.items() if name not in ("gate_steps", "first_step")}
+    job.log.info("epoch %s", figures)
     append_history(history, metrics)
-    job.run.metrics(metrics, step=int(metrics["epoch"]))
+    job.run.metrics(figures, step=int(metrics["epoch"]))
+    job.run.series("gate_step", metrics["gate_steps"], metrics["first_step"])

@@ -1,6 +1,7 @@
 """`peace pretrain`: train PEACE from random weights on the training split of a cohort (the paper: MIMIC-IV-ECG).
 
 peace pretrain --shards runs/mimic/shards --out runs/pretrain --preset paper ray.workers=8
+peace pretrain --shards runs/mimic/shards --target-shards runs/zzu/shards --out runs/dann objective.method=dann
 """
 
 from __future__ import annotations
@@ -11,20 +12,28 @@ from pathlib import Path
 from typing import Any
 
 from jobs.harness import Job, Table, Verb, main
+from peace.places import place
 
 SECTIONS = ("seed", "model", "objective", "pretrain")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this verb."""
-    parser.add_argument("--shards", type=Path, required=True, metavar="DIR", help="output of peace preprocess")
+    parser.add_argument("--shards", type=place, required=True, metavar="DIR", help="output of peace preprocess")
+    parser.add_argument(
+        "--target-shards",
+        type=place,
+        metavar="DIR",
+        help="objective.method=dann or mmd: the cohort to align with; its training records are seen without labels",
+    )
 
 
 def identity(args: argparse.Namespace) -> dict[str, str]:
     """The training data, by digest."""
     from peace.shards import ShardSet
 
-    return {"shards": ShardSet.open(args.shards).digest}
+    target = {"target_shards": ShardSet.open(args.target_shards).digest} if args.target_shards else {}
+    return {"shards": ShardSet.open(args.shards).digest, **target}
 
 
 def work(job: Job) -> dict[str, Any]:
@@ -32,18 +41,21 @@ def work(job: Job) -> dict[str, Any]:
     from jobs.cluster_session import ray_session
     from jobs.finish import finish_training
     from jobs.training import train_on_ray
-    from peace.learning.train import TrainingPlan
+    from peace.learning.train import TrainingPlan, check_target
 
     shards = args_shards(job)
-    plan = TrainingPlan(job.config.model_dump(mode="json"), "pretrain", str(shards))
+    target = str(job.args.target_shards.absolute()) if job.args.target_shards else None
+    plan = TrainingPlan(job.config.model_dump(mode="json"), "pretrain", str(shards), target_shards=target)
+    check_target(plan)
     with ray_session(job.config.ray):
         best = train_on_ray(job, plan)
         return finish_training(job, best, shards)
 
 
 def args_shards(job: Job) -> Path:
-    """The shards as an absolute path, since workers have their own working directory."""
-    return Path(job.args.shards).absolute()
+    """The shards as an absolute place, since workers have their own working directory."""
+    shards: Path = job.args.shards.absolute()
+    return shards
 
 
 def tables(result: dict[str, Any]) -> list[Table]:

@@ -23,6 +23,7 @@ from jobs.store import connect, experiment_id, first_line, tracking_uri
 from peace.config import Config
 from peace.errors import ConfigError
 from peace.files import digest, write_text
+from peace.places import nearby
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -96,12 +97,26 @@ class Run:
 
         self._do(log)
 
+    def series(self, name: str, values: Sequence[float], first_step: int) -> None:
+        """Log consecutive values of one metric, a step each; give every part once."""
+
+        def log(client: MlflowClient, run_id: str) -> None:
+            from mlflow.entities import Metric
+
+            now = int(time.time() * 1000)
+            points = [Metric(name, float(value), now, first_step + place) for place, value in enumerate(values)]
+            for batch in chunks(points, METRICS_PER_BATCH):
+                client.log_batch(run_id, metrics=batch)
+
+        self._do(log)
+
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Copy a file, or all that a directory holds, to the run's artefacts, in `folder` where one is named."""
-        if Path(path).is_dir():
+        if path.is_dir():
             self._do(lambda client, run_id: client.log_artifacts(run_id, str(path), folder))
         else:
-            self._do(lambda client, run_id: client.log_artifact(run_id, str(path), folder))
+            with nearby(path) as local:
+                self._do(lambda client, run_id: client.log_artifact(run_id, str(local), folder))
 
     def tags(self, values: Mapping[str, Any]) -> None:
         """Set tags; a later value replaces an earlier one."""

@@ -92,7 +92,7 @@ def _work(settings: dict[str, Any]) -> str | None:
         if first and (done % 5 == 0 or done == total):
             board.step.remote(done, total)
 
-    def on_epoch(metrics: dict[str, float], write: Any) -> None:
+    def on_epoch(metrics: dict[str, Any], write: Any) -> None:
         with TemporaryDirectory() as folder:
             place = Path(folder) / "checkpoint"
             if first:

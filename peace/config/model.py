@@ -59,6 +59,9 @@ class ModelConfig(Section):
     encoder: EncoderConfig = EncoderConfig()
     text: TextConfig = TextConfig()
     query: QueryConfig = QueryConfig()
+    readout: Literal["query", "linear"] = Field(
+        "query", description="label query network, or one linear layer on the mean token: the linear probe's"
+    )
 
     @model_validator(mode="after")
     def _divisible(self) -> ModelConfig:

@@ -28,9 +28,19 @@ class GateConfig(Section):
     warmup: float = Field(0.05, ge=0, lt=1, description="share of the training after which L0 is taken")
 
 
-class ObjectiveConfig(Section):
-    """L = L_cls(ECG only) + knowledge_weight * L_cls(with axis tokens) + gate * contrastive_weight * L_LSBC."""
+Method = Literal["peace", "ecg_only", "early_fusion", "late_fusion", "dann", "mmd", "merl", "ked"]
 
+
+class ObjectiveConfig(Section):
+    """What is learned. Of peace:
+
+    L = L_cls(ECG only) + knowledge_weight * L_cls(with axis tokens) + gate * contrastive_weight * L_LSBC
+
+    Each method reads the keys that it has a use for (docs/method.md); dann and mmd align with unlabelled records of a
+    second cohort in pretraining, merl and ked contrast with text, the fusions mix it in, ecg_only has none.
+    """
+
+    method: Method = "peace"
     knowledge_weight: float = Field(0.5, ge=0, description="0 leaves the knowledge pass out")
     axis_dropout: float = Field(0.2, ge=0, lt=1, description="chance of hiding an axis token in the knowledge pass")
     contrastive_weight: float = Field(1.0, ge=0, description="lambda; 0 is the ablation without LSBC")
@@ -42,7 +52,11 @@ class ObjectiveConfig(Section):
     text_variant: Literal["three_axes", "single", "permuted"] = Field(
         "three_axes", description="ablations: one merged text a label, or texts of other labels"
     )
+    name_queries: bool = Field(True, description="label queries start from the embedded label names, else at random")
     gate: GateConfig = GateConfig()
+    text_dropout: float = Field(0.5, ge=0, lt=1, description="fusions: chance that a training record has no text")
+    domain_weight: float = Field(1.0, ge=0, description="dann, mmd: weight of the alignment")
+    ramp: float = Field(10.0, gt=0, description="dann, mmd: steepness of its rise over the training (Ganin et al.)")
 
 
 class AugmentConfig(Section):
@@ -70,10 +84,13 @@ class TrainingConfig(Section):
     augment: AugmentConfig = AugmentConfig()
 
 
+Protocol = Literal["zero-shot", "few-shot", "full", "linear-probe"]
+
+
 class AdaptConfig(TrainingConfig):
     """Adaptation to another cohort (paper, section on protocols)."""
 
-    protocol: Literal["zero-shot", "few-shot", "full"] = "full"
+    protocol: Protocol = "full"
     shots: int = Field(50, gt=0, description="labelled records per label, or all where there are fewer")
     batch_size: int = Field(16, gt=0)
     frozen_stages: int = Field(0, ge=0, description="first stages of the ECG encoder that stay frozen")

@@ -19,11 +19,11 @@ MILLIVOLT_PER_STEP = 1e-3  # shards are quantised at 1 microvolt
 
 @dataclass(frozen=True)
 class Batch:
-    """Records of one step on one rank; arrays share their first axis."""
+    """Records of one step on one rank; the last U of them, mostly none, are unlabelled ones of another cohort."""
 
     record_id: np.ndarray
-    signal: np.ndarray  # int16 (B, 12, T), microvolts
-    lead_mask: np.ndarray  # uint8 (B, 12)
+    signal: np.ndarray  # int16 (B + U, 12, T), microvolts
+    lead_mask: np.ndarray  # uint8 (B + U, 12)
     target: np.ndarray  # uint8 (B, K)
 
     def on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -68,6 +68,39 @@ class MemorySource:
         rows = np.resize(order, (-(-count // self.world), self.world))
         for part in np.array_split(rows[:, self.rank], self.steps):
             yield take(self.records, part)
+
+
+class BesideUnlabelled:
+    """The batches of a source, each with as many unlabelled records of another cohort behind it.
+
+    Those are drawn from a permutation that follows from (seed, epoch) and is begun again where it ends. Labels that the
+    records may have are not looked at.
+    """
+
+    def __init__(self, source: Source, records: Records, seed: int, rank: int = 0, world: int = 1) -> None:
+        if len(records.record_id) < world:
+            raise ValueError(f"{len(records.record_id)} unlabelled records cannot be dealt out to {world} workers")
+        self.source = source
+        self.records = records
+        self.seed = seed
+        self.rank = rank
+        self.world = world
+        self.steps = source.steps
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of one epoch."""
+        order = np.random.default_rng([self.seed, number, 1]).permutation(len(self.records.record_id))
+        mine = order[self.rank :: self.world]
+        given = 0
+        for batch in self.source.epoch(number):
+            index = mine[np.arange(given, given + len(batch.target)) % len(mine)]
+            given += len(index)
+            yield Batch(
+                np.concatenate([batch.record_id, self.records.record_id[index]]),
+                np.concatenate([batch.signal, self.records.signal[index]]),
+                np.concatenate([batch.lead_mask, self.records.lead_mask[index]]),
+                batch.target,
+            )
 
 
 def take(records: Records, index: np.ndarray) -> Batch:

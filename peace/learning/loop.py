@@ -20,8 +20,8 @@ from peace.learning.ranks import Ranks
 from peace.learning.schedule import learning_rate_factor
 
 if TYPE_CHECKING:
-    from peace.learning.task import PeaceTask
-    from peace.objectives.gate import CurriculumGate
+    from peace.learning.tasks import Task
+    from peace.objectives.gate import Gate
 
 
 class Trainer:
@@ -29,8 +29,8 @@ class Trainer:
 
     def __init__(
         self,
-        task: PeaceTask,
-        gate: CurriculumGate,
+        task: Task,
+        gate: Gate,
         config: TrainingConfig,
         source: Source,
         ranks: Ranks,
@@ -51,15 +51,17 @@ class Trainer:
         parallel = ranks.world > 1
         self.module = DistributedDataParallel(self.task) if parallel else self.task
 
-    def run_epoch(self, number: int, on_step: Callable[[int, int], None]) -> dict[str, float]:
+    def run_epoch(self, number: int, on_step: Callable[[int, int], None]) -> dict[str, Any]:
         """Train one epoch (from 0) and give its mean losses, gate, rates; `on_step(steps done, steps in all)`.
 
+        `gate_steps` is the gate of every step, `first_step` the number of the first of them.
         The random numbers of an epoch follow from (seed, epoch, rank): a resumed epoch is the same epoch.
         Raises DataError where the loss or a gradient is not finite, naming the step and its records.
         """
         generator = self._seed_epoch(number)
         self.module.train()
         sums: dict[str, float] = defaultdict(float)
+        gates = []
         started = time.perf_counter()
         waited = 0.0
         records = 0
@@ -69,12 +71,15 @@ class Trainer:
             batch = next(batches)
             waited += time.perf_counter() - asked
             done = number * self.source.steps + step
-            for name, value in self._step(batch, done, generator).items():
+            found = self._step(batch, done, generator)
+            for name, value in found.items():
                 sums[name] += value
+            gates.append(round(found["gate"], 6))
             records += len(batch.record_id)
             on_step(done + 1, self.total_steps)
         seconds = time.perf_counter() - started
-        metrics = {name: value / self.source.steps for name, value in sums.items()}
+        metrics: dict[str, Any] = {name: value / self.source.steps for name, value in sums.items()}
+        metrics |= {"gate_steps": gates, "first_step": number * self.source.steps}
         metrics["samples_per_second"] = records * self.ranks.world / seconds
         metrics["data_wait_share"] = waited / seconds
         return metrics
@@ -90,27 +95,19 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         losses.total.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.task.parameters(), self.config.gradient_clip)
-        parts = torch.stack(
-            [
-                losses.total.detach(),
-                losses.classification.detach(),
-                losses.knowledge.detach(),
-                losses.contrastive.detach(),
-            ]
-        )
-        total, classification, knowledge, contrastive = self.ranks.mean(parts).tolist()
+        parts = {"loss": losses.total.detach(), "loss_classification": losses.classification}
+        parts |= {f"loss_{name}": value for name, value in losses.parts.items()}
+        values = dict(zip(parts, self.ranks.mean(torch.stack(list(parts.values()))).tolist(), strict=True))
+        total = values["loss"]
         if not (math.isfinite(total) and math.isfinite(norm.item())):
             raise DataError(
                 f"loss {total} and gradient norm {norm.item()} at step {done + 1}: training has diverged; "
                 f"records of the batch: {', '.join(map(str, batch.record_id[:8]))}...; a lower learning rate may help"
             )
         self.optimiser.step()
-        self.gate.update(classification, progress)
+        self.gate.update(values["loss_classification"], progress)
         return {
-            "loss": total,
-            "loss_classification": classification,
-            "loss_knowledge": knowledge,
-            "loss_contrastive": contrastive,
+            **values,
             "gate": gate,
             "gradient_norm": norm.item(),
             "learning_rate": self.optimiser.param_groups[0]["lr"],

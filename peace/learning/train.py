@@ -11,28 +11,33 @@ import numpy as np
 import torch
 
 from peace.checkpoint import CheckpointMeta, load_classifier, load_training, read_meta, save_checkpoint
-from peace.config import Config, TrainingConfig, build_config
+from peace.config import Config, TrainingConfig, build_config, merge
 from peace.descriptors import load_descriptors
-from peace.errors import DataError
-from peace.learning.data import MemorySource, Source
+from peace.errors import ConfigError, DataError
+from peace.learning.data import BesideUnlabelled, MemorySource, Source
 from peace.learning.loop import Trainer
 from peace.learning.ranks import Ranks
 from peace.learning.scoring import join, macro_auc, score
-from peace.learning.task import PeaceTask
+from peace.learning.tasks import DOMAIN_METHODS, Task, make_task
 from peace.models import EcgClassifier
-from peace.objectives.gate import CurriculumGate
-from peace.shards import ShardSet, amplitude_factor
+from peace.objectives.gate import make_gate
+from peace.shards import Records, ShardSet, amplitude_factor
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What is trained on what. Plain values, so that it travels to a worker."""
+    """What is trained on what. Plain values, so that it travels to a worker.
+
+    `start` is a checkpoint to start from, `record_ids` the training records where not all are used, `target_shards` a
+    second cohort whose training records the methods that align domains see, without labels.
+    """
 
     config: dict[str, Any]
     stage: Literal["pretrain", "adapt"]
     shards: str
     start: str | None = None
     record_ids: tuple[str, ...] | None = None
+    target_shards: str | None = None
 
     def build(self) -> tuple[Config, TrainingConfig]:
         """The typed configuration, and the section that this stage trains by."""
@@ -45,7 +50,7 @@ class Hooks:
     """What a training tells its surroundings. `on_epoch(metrics, write)`: `write(folder)` leaves a checkpoint there."""
 
     on_step: Callable[[int, int], None] = lambda done, total: None
-    on_epoch: Callable[[dict[str, float], Callable[[Path], None]], None] = lambda metrics, write: None
+    on_epoch: Callable[[dict[str, Any], Callable[[Path], None]], None] = lambda metrics, write: None
 
 
 def train(
@@ -54,25 +59,32 @@ def train(
     source: Source | None = None,
     resume: Path | None = None,
     device: torch.device | None = None,
+    validation: Records | None = None,
+    unlabelled: Records | None = None,
 ) -> None:
     """Train for the epochs of the plan, from `resume` (a checkpoint of this same training) where given.
 
-    Every rank calls it. Without `source` each rank holds the training split in memory. Raises DataError or ConfigError.
+    Every rank calls it. `source`, `validation` (the whole split) and `unlabelled` (the training split of the target)
+    are read from the plan's shards where they are not given; then each rank holds its training split in memory.
+    Raises DataError or ConfigError.
     """
     ranks = Ranks.current()
     device = device or torch.device("cpu")
     config, settings = plan.build()
-    shards = ShardSet.open(Path(plan.shards))
+    shards = ShardSet.open(plan.shards)
     task, meta = build_task(plan, config, shards)
-    gate = CurriculumGate(config.objective.gate)
+    gate = make_gate(config.objective)
     source = source or memory_source(plan, shards, settings, config.seed, ranks)
+    if plan.target_shards is not None:
+        unlabelled = unlabelled or ShardSet.open(plan.target_shards).load("train")
+        source = BesideUnlabelled(source, unlabelled, config.seed, ranks.rank, ranks.world)
     trainer = Trainer(task, gate, settings, source, ranks, device, config.seed)
     first, best, stale = 0, -1.0, 0
     if resume is not None:
         first, best, stale = _resume(resume, task, trainer)
     for number in range(first, settings.epochs):
         metrics = trainer.run_epoch(number, hooks.on_step)
-        metrics["val_auc"] = validate(task, shards, ranks, device)
+        metrics["val_auc"] = validate(task, shards, ranks, device, validation)
         metrics["epoch"] = number + 1
         stale = 0 if metrics["val_auc"] > best else stale + 1
         best = max(best, metrics["val_auc"])
@@ -86,18 +98,20 @@ def train(
             break
 
 
-def build_task(plan: TrainingPlan, config: Config, shards: ShardSet) -> tuple[PeaceTask, CheckpointMeta]:
+def build_task(plan: TrainingPlan, config: Config, shards: ShardSet) -> tuple[Task, CheckpointMeta]:
     """Model and objectives, started from the plan's checkpoint or from random weights, and what to write beside them.
 
-    Raises DataError where checkpoint and shards differ in label set or signal recipe.
+    Raises DataError where checkpoint and shards differ in label set or signal recipe, and ConfigError where the method
+    and the second cohort do not go together.
     """
+    check_target(plan)
     torch.manual_seed(config.seed)
     descriptors = load_descriptors(config.objective.descriptors, shards.labels)
-    task = PeaceTask(config, shards.labels, descriptors)
+    task = make_task(config, shards.labels, descriptors, plan.target_shards is not None)
     if plan.start is not None:
         start = Path(plan.start)
         classifier, _ = start_classifier(start, shards, config.adapt.calibrate_amplitude)
-        task.classifier.load_state_dict(classifier.state_dict())
+        _take_over(task.classifier, classifier)
         text, _ = load_training(start)
         if text is not None:
             task.load_training_state(text)
@@ -105,6 +119,8 @@ def build_task(plan: TrainingPlan, config: Config, shards: ShardSet) -> tuple[Pe
         task.classifier.set_scale(common_scale(shards))
     if plan.stage == "adapt":
         task.freeze_stages(config.adapt.frozen_stages)
+        if config.adapt.protocol == "linear-probe":
+            task.classifier.freeze_features()
     meta = CheckpointMeta(
         labels=list(shards.labels),
         label_set=shards.label_set,
@@ -116,6 +132,31 @@ def build_task(plan: TrainingPlan, config: Config, shards: ShardSet) -> tuple[Pe
         descriptor_digest=descriptors.digest,
     )
     return task, meta
+
+
+def _take_over(classifier: EcgClassifier, start: EcgClassifier) -> None:
+    """The weights of `start`; a linear probe takes all but the label query network, and begins its layer at zero."""
+    state = start.state_dict()
+    if classifier.linear is not None and start.linear is None:
+        state = {name: value for name, value in state.items() if not name.startswith("query.")}
+        state |= {f"linear.{name}": torch.zeros_like(value) for name, value in classifier.linear.state_dict().items()}
+    classifier.load_state_dict(state)
+
+
+def check_target(plan: TrainingPlan) -> None:
+    """Raise ConfigError or DataError where the plan's method and its second cohort do not go together."""
+    method = plan.build()[0].objective.method
+    if plan.target_shards is None:
+        if plan.stage == "pretrain" and method in DOMAIN_METHODS:
+            raise ConfigError(f"objective.method={method} aligns two cohorts: name the second with --target-shards DIR")
+        return
+    if method not in DOMAIN_METHODS:
+        raise ConfigError(f"--target-shards is for {' and '.join(DOMAIN_METHODS)}, not for objective.method={method}")
+    shards, target = ShardSet.open(plan.shards), ShardSet.open(plan.target_shards)
+    for key in ("rate", "seconds"):
+        here, there = shards.recipe["signal"][key], target.recipe["signal"][key]
+        if here != there:
+            raise DataError(f"{target.place} has signal.{key}={there}, {shards.place} has {here}: preprocess one again")
 
 
 def start_classifier(
@@ -130,6 +171,19 @@ def start_classifier(
     if calibrate_amplitude:
         classifier.set_scale(classifier.scale_mv / amplitude_factor(meta.statistics, shards.statistics))
     return classifier, meta
+
+
+def adapted_config(config: Config, base: Config) -> dict[str, Any]:
+    """The configuration of an adaptation: the network is that of the checkpoint, `base`, the rest this run's.
+
+    A linear probe puts one linear layer in the place of the label query network, and no text beside it.
+    """
+    changed: dict[str, Any] = {"model": base.model.model_dump(mode="json")}
+    if config.adapt.protocol == "linear-probe":
+        changed = merge(changed, {"model": {"readout": "linear"}, "objective": {"method": "ecg_only"}})
+    values = merge(config.model_dump(mode="json"), changed)
+    build_config(values)
+    return values
 
 
 def check_fits(checkpoint: Path, shards: ShardSet) -> None:
@@ -170,8 +224,14 @@ def memory_source(
     return MemorySource(records, settings.batch_size, seed, ranks.rank, ranks.world)
 
 
-def validate(task: PeaceTask, shards: ShardSet, ranks: Ranks, device: torch.device) -> float:
-    """Macro AUC over the validation split, shared among the ranks; 0.5 where it holds no record."""
+def validate(task: Task, shards: ShardSet, ranks: Ranks, device: torch.device, held: Records | None = None) -> float:
+    """Macro AUC over the validation split; 0.5 where it holds no record.
+
+    Ranks share its files among them; a split that is held in memory each scores as a whole.
+    """
+    if held is not None:
+        scores = score(task.classifier, held, device)
+        return macro_auc(scores.probability, scores.target) if len(held) else 0.5
     mine = [
         score(task.classifier, shards.read([file]), device) for file in shards.files("val")[ranks.rank :: ranks.world]
     ]
@@ -182,7 +242,7 @@ def validate(task: PeaceTask, shards: ShardSet, ranks: Ranks, device: torch.devi
     return macro_auc(scores.probability, scores.target)
 
 
-def _resume(place: Path, task: PeaceTask, trainer: Trainer) -> tuple[int, float, int]:
+def _resume(place: Path, task: Task, trainer: Trainer) -> tuple[int, float, int]:
     """Take up weights and state of a checkpoint; gives (epochs done, best validation AUC, epochs without a better)."""
     classifier, _ = load_classifier(place)
     task.classifier.load_state_dict(classifier.state_dict())

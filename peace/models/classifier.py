@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from peace.config import ModelConfig
+from peace.errors import ConfigError
 from peace.models.encoder import EcgEncoder
 from peace.models.query import LabelQueryNetwork
 
@@ -15,9 +16,13 @@ LEADS = 12
 
 
 class EcgClassifier(nn.Module):
-    """ECG encoder and label query network: the whole of the model at inference."""
+    """ECG encoder and label query network: the whole of the model at inference.
+
+    With `model.readout=linear`, the linear probe, one linear layer on the mean token is in the network's place.
+    """
 
     scale_mv: Tensor
+    query: LabelQueryNetwork
 
     def __init__(self, config: ModelConfig, labels: Sequence[str]) -> None:
         super().__init__()
@@ -27,7 +32,11 @@ class EcgClassifier(nn.Module):
         self.encoder = EcgEncoder(config.encoder, LEADS)
         same = self.encoder.out_channels == config.width
         self.projection: nn.Module = nn.Identity() if same else nn.Linear(self.encoder.out_channels, config.width)
-        self.query = LabelQueryNetwork(config.query, config.width, len(self.labels))
+        self.linear: nn.Linear | None = None
+        if config.readout == "linear":
+            self.linear = nn.Linear(config.width, len(self.labels))
+        else:
+            self.query = LabelQueryNetwork(config.query, config.width, len(self.labels))
 
     def set_scale(self, values: Sequence[float] | Tensor) -> None:
         """Millivolts by which each lead is divided, in the order of LEADS; one number for every record of a model.
@@ -50,10 +59,24 @@ class EcgClassifier(nn.Module):
 
     def forward(self, ecg_mv_bct: Tensor, lead_mask_bc: Tensor) -> Tensor:
         """Logits (B, K) in label order from ECG (B, 12, T) in mV and lead mask (B, 12); any T of a second or more."""
-        return self.query(self.tokens(ecg_mv_bct, lead_mask_bc))
+        return self.read(self.tokens(ecg_mv_bct, lead_mask_bc))
+
+    def read(self, tokens_bnd: Tensor) -> Tensor:
+        """Logits (B, K) from tokens (B, N, width)."""
+        return self.query(tokens_bnd) if self.linear is None else self.linear(tokens_bnd.mean(dim=1))
+
+    def freeze_features(self) -> None:
+        """Keep all that makes tokens as it is, running statistics too: only the readout learns."""
+        self.encoder.freeze_stages(len(self.encoder.stages))
+        self.projection.requires_grad_(False)
 
     def attention(self, ecg_mv_bct: Tensor, lead_mask_bc: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, K), and where each label looks: weights (B, depth, heads, K, N) over the N tokens of the ECG."""
+        """Logits (B, K), and where each label looks: weights (B, depth, heads, K, N) over the N tokens of the ECG.
+
+        Raises ConfigError for a linear probe, which has no attention.
+        """
+        if self.linear is not None:
+            raise ConfigError("this model is a linear probe (model.readout=linear): its labels do not look anywhere")
         maps: list[Tensor] = []
         logits = self.query.answer(self.query.remember(self.tokens(ecg_mv_bct, lead_mask_bc)), maps=maps)
         return logits, torch.stack(maps, dim=1)

@@ -4,8 +4,59 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Protocol
 
-from peace.config import GateConfig
+from peace.config import GateConfig, ObjectiveConfig
+
+
+class Gate(Protocol):
+    """A weight in [0, 1] that follows the training."""
+
+    def value(self, progress: float) -> float:
+        """The weight at progress in [0, 1]."""
+        ...
+
+    def update(self, classification_loss: float, progress: float) -> None:
+        """Take the loss of a step."""
+        ...
+
+    def state_dict(self) -> dict[str, float | None]:
+        """Plain numbers, for a checkpoint."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, float | None]) -> None:
+        """Go on from such numbers."""
+        ...
+
+
+def make_gate(objective: ObjectiveConfig) -> Gate:
+    """The schedule of a method: PEACE's curriculum, the rise of domain adaptation, or 1 throughout."""
+    if objective.method == "peace":
+        return CurriculumGate(objective.gate)
+    if objective.method in ("dann", "mmd"):
+        return Ramp(objective.ramp)
+    return CurriculumGate(GateConfig(form="fixed", value=1.0))
+
+
+class Ramp:
+    """2 / (1 + exp(-slope * p)) - 1: 0 at the start, near 1 at the end (Ganin et al. 2016). It has no state."""
+
+    def __init__(self, slope: float) -> None:
+        self.slope = slope
+
+    def value(self, progress: float) -> float:
+        """The weight at progress in [0, 1]."""
+        return 2 / (1 + math.exp(-self.slope * min(max(progress, 0.0), 1.0))) - 1
+
+    def update(self, classification_loss: float, progress: float) -> None:
+        """The loss has no say."""
+
+    def state_dict(self) -> dict[str, float | None]:
+        """Nothing."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, float | None]) -> None:
+        """Nothing to go on from."""
 
 
 class CurriculumGate:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peace.errors import ConfigError
-from peace.learning.data import Batch, MemorySource, shuffled_batches
+from peace.learning.data import Batch, BesideUnlabelled, MemorySource, shuffled_batches
 from peace.learning.schedule import learning_rate_factor
 from peace.learning.shots import sample_shots
 from peace.shards import Records
@@ -104,3 +104,21 @@ def test_learning_rate_warms_up_then_falls_to_the_floor() -> None:
     assert max(factors) == factors[9] == pytest.approx(1.0)
     assert factors[-1] == pytest.approx(0.01)
     assert all(a >= b for a, b in itertools.pairwise(factors[10:]))
+
+
+def test_unlabelled_records_stand_behind_each_batch_and_bring_no_labels() -> None:
+    source, other = MemorySource(records(10), 4, 0), records(7)
+    other.target[:] = 9
+    other.record_id[:] = [f"u{number}" for number in range(7)]
+    beside = BesideUnlabelled(source, other, 0)
+    seen: list[str] = []
+    for plain, batch in zip(source.epoch(2), beside.epoch(2), strict=True):
+        size = len(plain.record_id)
+        assert list(batch.record_id[:size]) == list(plain.record_id)
+        assert np.array_equal(batch.target, plain.target)
+        assert len(batch.signal) == len(batch.lead_mask) == 2 * size
+        seen += batch.record_id[size:].tolist()
+    # each once before any comes again
+    assert sorted(seen[:7]) == sorted(other.record_id)
+    assert seen == [name for batch in beside.epoch(2) for name in batch.record_id[len(batch.target) :]]
+    assert seen != [name for batch in beside.epoch(3) for name in batch.record_id[len(batch.target) :]]

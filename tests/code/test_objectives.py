@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from peace.config import GateConfig
+from peace.config import GateConfig, ObjectiveConfig
 from peace.objectives.classification import classification_loss
-from peace.objectives.gate import CurriculumGate
+from peace.objectives.domain import maximum_mean_discrepancy, reverse_gradient
+from peace.objectives.gate import CurriculumGate, make_gate
 from peace.objectives.lsbc import LabelContrast, contrast
+from peace.objectives.pairs import PairContrast
 
 READINGS = ("label_specific", "label_set", "jaccard")
 
@@ -202,3 +204,85 @@ def test_a_loss_that_is_not_finite_does_not_shut_the_gate() -> None:
     gate.update(float("nan"), 0.5)
     gate.update(float("inf"), 0.5)
     assert gate.value(0.6) == before > 0
+
+
+def slow_discrepancy(source: torch.Tensor, target: torch.Tensor) -> float:
+    """Squared MMD in plain loops: five Gaussian kernels round the mean squared distance between different records."""
+    both = [*source.tolist(), *target.tolist()]
+
+    def distance(one: list[float], other: list[float]) -> float:
+        return sum((a - b) ** 2 for a, b in zip(one, other, strict=True))
+
+    pairs = [(i, j) for i in range(len(both)) for j in range(len(both)) if i != j]
+    bandwidth = sum(distance(both[i], both[j]) for i, j in pairs) / len(pairs)
+
+    def kernel(one: list[float], other: list[float]) -> float:
+        return mean([math.exp(-distance(one, other) / (bandwidth * factor)) for factor in (0.25, 0.5, 1, 2, 4)])
+
+    def between(ones: list[list[float]], others: list[list[float]]) -> float:
+        return mean([kernel(one, other) for one in ones for other in others])
+
+    one, other = source.tolist(), target.tolist()
+    return between(one, one) + between(other, other) - 2 * between(one, other)
+
+
+def test_the_discrepancy_equals_the_slow_reference_and_tells_cohorts_apart() -> None:
+    torch.manual_seed(0)
+    source, target = torch.randn(7, 4), torch.randn(5, 4) + 1
+    assert maximum_mean_discrepancy(source, target).item() == pytest.approx(slow_discrepancy(source, target), abs=1e-5)
+    assert maximum_mean_discrepancy(source, source).item() == pytest.approx(0, abs=1e-6)
+    far = maximum_mean_discrepancy(source, target + 3)
+    near = maximum_mean_discrepancy(source, target)
+    assert far > near > 0
+    # scaling all features changes nothing: the loss cannot be fooled that way
+    torch.testing.assert_close(maximum_mean_discrepancy(100 * source, 100 * target), near)
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 1), (2, 4)])
+def test_the_discrepancy_of_few_or_equal_records_is_finite(sizes: tuple[int, int]) -> None:
+    for features in (torch.zeros(sum(sizes), 4), torch.randn(sum(sizes), 4)):
+        features.requires_grad_()
+        loss = maximum_mean_discrepancy(features[: sizes[0]], features[sizes[0] :])
+        loss.backward()
+        assert loss >= 0
+        assert torch.isfinite(features.grad).all()
+
+
+def test_descending_the_discrepancy_brings_cohorts_together() -> None:
+    torch.manual_seed(0)
+    source, target = torch.randn(32, 4), torch.randn(32, 4) + 2
+    moved = target.clone().requires_grad_()
+    optimiser = torch.optim.Adam([moved], 0.05)
+    for _ in range(100):
+        optimiser.zero_grad()
+        maximum_mean_discrepancy(source, moved).backward()
+        optimiser.step()
+    assert (moved.mean(0) - source.mean(0)).norm() < 0.4 * (target.mean(0) - source.mean(0)).norm()
+
+
+def test_reversal_keeps_values_and_turns_gradients() -> None:
+    x = torch.randn(4, 3, requires_grad=True)
+    assert torch.equal(reverse_gradient(x, 0.3), x)
+    (reverse_gradient(x, 0.3) * torch.arange(3.0)).sum().backward()
+    torch.testing.assert_close(x.grad, -0.3 * torch.arange(3.0).expand(4, 3))
+
+
+def test_the_rise_of_the_alignment_is_ganins() -> None:
+    ramp = make_gate(ObjectiveConfig(method="dann"))
+    assert [round(ramp.value(p), 4) for p in (0.0, 0.1, 0.5, 1.0)] == [0.0, 0.4621, 0.9866, 0.9999]
+    ramp.load_state_dict(ramp.state_dict())
+    assert {make_gate(ObjectiveConfig(method=name)).value(0.0) for name in ("ked", "merl", "ecg_only")} == {1.0}
+    assert make_gate(ObjectiveConfig()).value(0.0) == 0.0
+
+
+def test_the_pair_contrast_is_plain_cross_entropy_of_the_diagonal() -> None:
+    torch.manual_seed(0)
+    one, other = torch.randn(5, 8), torch.randn(5, 8)
+    rows = []
+    for a, b in ((one, other), (other, one)):
+        for i in range(5):
+            values = [float(functional.cosine_similarity(a[i], b[j], dim=0)) / 0.1 for j in range(5)]
+            rows.append(math.log(sum(map(math.exp, values))) - values[i])
+    loss = PairContrast(0.1)
+    assert loss(one, other).item() == pytest.approx(mean(rows), rel=1e-5)
+    assert loss(one[:1], other[:1]).item() == 0

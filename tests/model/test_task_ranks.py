@@ -13,19 +13,19 @@ from torch.nn.parallel import DistributedDataParallel
 
 from peace.config import load_config
 from peace.descriptors import load_descriptors
-from peace.learning.task import PeaceTask
+from peace.learning.tasks import Task, make_task
 from peace.objectives.gather import gather_rows
 
 LABELS = ("NORM", "LVH", "RVH", "STTC", "TAB_")
 RECORDS = 10
 
 
-def task(reading: str) -> PeaceTask:
+def task(reading: str) -> Task:
     # statistics over a batch and random hiding differ between halves and whole by nature, so they are left out
     off = ["model.encoder.norm=group", "model.query.dropout=0", "objective.axis_dropout=0"]
     torch.manual_seed(0)
     config = load_config("debug", None, [*off, f"objective.reading={reading}"])
-    return PeaceTask(config, LABELS, load_descriptors("curated", LABELS))
+    return make_task(config, LABELS, load_descriptors("curated", LABELS))
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -48,7 +48,7 @@ def worker(rank: int, port: int, folder: str) -> None:
         losses = parallel(*(part[half] for part in batch()), 0.8)
         losses.total.backward()
         gradients = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
-        found[reading] = {"contrastive": losses.contrastive, "gradients": gradients}
+        found[reading] = {"contrastive": losses.parts["contrastive"], "gradients": gradients}
     # uneven: three rows here, seven there
     rows = torch.arange(20.0).reshape(10, 2).requires_grad_()
     mine = rows[:3] if rank == 0 else rows[3:]
@@ -75,7 +75,7 @@ def test_two_workers_with_half_a_batch_equal_one(found: list[dict[str, dict[str,
     losses = module(*batch(), 0.8)
     losses.total.backward()
     for rank in found:
-        torch.testing.assert_close(rank[reading]["contrastive"], losses.contrastive, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(rank[reading]["contrastive"], losses.parts["contrastive"], rtol=1e-5, atol=1e-5)
         for name, parameter in module.named_parameters():
             if parameter.requires_grad:
                 gradient = rank[reading]["gradients"][name]

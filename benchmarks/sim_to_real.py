@@ -141,7 +141,7 @@ def settings(epochs: int, overrides: Sequence[str]) -> Config:
     config = load_config("demo", None, overrides)
     changes = AugmentConfig(lead_dropout=0.1, gain=0.2, noise_mv=0.03, shift=0.4)
     pretrain = config.pretrain.model_copy(update={"epochs": epochs, "augment": changes})
-    return config.model_copy(update={"pretrain": pretrain, "signal": SignalConfig(rate=100, lowpass_hz=45)})
+    return config.model_copy(update={"pretrain": pretrain, "signal": SignalConfig(rate=100)})
 
 
 def variety_of(args: argparse.Namespace) -> Variety:

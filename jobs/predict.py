@@ -3,8 +3,8 @@
     peace predict P00001_E01.hea --model runs/zzu-full
     peace predict *.hea --model models:/peace12@candidate --json
 
-It starts no cluster and, with a directory as model, touches no tracking store. --cohort names the mains frequency to
-filter out: zzu (default) and ptbxl 50 Hz, mimic 60 Hz.
+It starts no cluster and, with a directory as model, touches no tracking store. --cohort names the filter of the model's
+recipe: zzu (default) and ptbxl take 50 Hz mains out, mimic 60 Hz, other none.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", required=True, metavar="DIR|models:/NAME@ALIAS", help="run, checkpoint, or registered"
     )
-    parser.add_argument("--cohort", default="zzu", help="mains frequency: zzu (default) and ptbxl 50 Hz, mimic 60 Hz")
+    parser.add_argument("--cohort", default="zzu", help="whose filter: zzu (default), ptbxl, mimic or other")
     parser.add_argument("--figures", action="store_true", help="with --out: draw each record as the model sees it")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
 

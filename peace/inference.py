@@ -20,7 +20,7 @@ from peace.checkpoint import CheckpointMeta, find_checkpoint, load_classifier
 from peace.config import LeadsConfig, QualityConfig, SignalConfig
 from peace.errors import DataError, PeaceError, nearest
 from peace.labels import load_label_set
-from peace.signal import LEADS, Conditioned, Unreadable, condition_file
+from peace.signal import FLAGS, LEADS, Conditioned, Unreadable, condition_file
 
 if TYPE_CHECKING:
     from peace.models import EcgClassifier
@@ -102,13 +102,14 @@ class Predictor:
     def predict_files(self, paths: Sequence[Path], cohort: str = DEFAULT_COHORT) -> Iterator[Prediction | Refusal]:
         """One answer a path (a record with or without .hea), in their order; what cannot be read is refused.
 
-        `cohort` chooses the mains frequency to filter out, by the recipe's notch_hz: where the recording was made, not
-        where the model was trained. Nine-lead records (no V2, V4, V6) are read even where training required twelve.
+        `cohort` chooses the filter, by the recipe's signal.filters: where the recording was made, not where the model
+        was trained; `other` has no notch by default. Nine-lead records (no V2, V4, V6) are read even where training
+        required twelve.
         Raises DataError for an unknown cohort.
         """
-        if cohort not in self.signal.notch_hz:
-            known = ", ".join(self.signal.notch_hz)
-            raise DataError(f"unknown cohort '{cohort}'{nearest(cohort, self.signal.notch_hz)} (known: {known})")
+        known = list(type(self.signal.filters).model_fields)
+        if cohort not in known:
+            raise DataError(f"unknown cohort '{cohort}'{nearest(cohort, known)} (known: {', '.join(known)})")
         for start in range(0, len(paths), BATCH):
             some = paths[start : start + BATCH]
             read = [self.read(path, cohort) for path in some]
@@ -189,7 +190,8 @@ class Predictor:
         if record.quality["rail_share"] > 0:
             found.append("samples at the recorder's limit: an electrode may have been off")
         if record.quality["repaired_share"] > 0:
-            found.append(f"{record.quality['repaired_share']:.1%} of a lead was missing and has been interpolated")
+            found.append(f"{record.quality['repaired_share']:.1%} of a lead has been interpolated")
+        found += [FLAGS[flag] for flag in record.flags if flag != "saturated" and not flag.endswith("_filled")]
         if self.meta.thresholds is None:
             found.append("the model has no thresholds: none were fitted on validation data")
         return found

@@ -13,9 +13,9 @@ from peace.models import EcgClassifier
 from peace.signal import LEADS
 
 
-def write_run(run: Path, require: int = 12, thresholds: bool = True) -> Path:
+def write_run(run: Path, require: int = 12, thresholds: bool = True, overrides: Sequence[str] = ()) -> Path:
     """A run directory with the checkpoint of a random model; its text side is a file that must not be needed."""
-    config = load_config("debug", overrides=[f"leads.require={require}"])
+    config = load_config("debug", overrides=[f"leads.require={require}", *overrides])
     labels = load_label_set("peace12")
     torch.manual_seed(0)
     classifier = EcgClassifier(config.model, labels.labels)

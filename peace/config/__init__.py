@@ -5,7 +5,6 @@ from peace.config.data import (
     LabelsConfig,
     LeadsConfig,
     PreprocessConfig,
-    QualityConfig,
     SignalConfig,
     SplitConfig,
     SyntheticConfig,
@@ -13,6 +12,7 @@ from peace.config.data import (
 from peace.config.fetch import BaseUrlConfig, FetchConfig
 from peace.config.loading import build_config, dump_config, known_keys, load_config, merge
 from peace.config.model import EncoderConfig, ModelConfig, QueryConfig, TextConfig
+from peace.config.quality import QualityConfig
 from peace.config.sections import Config, RayConfig, TrackingConfig
 from peace.config.training import (
     AdaptConfig,

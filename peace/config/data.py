@@ -41,31 +41,51 @@ class LeadsConfig(Section):
     require: Literal[12, 9] = Field(12, description="9 admits records without V2, V4, V6, with a lead mask")
 
 
+class FilterConfig(Section):
+    """What is filtered out of a recording, all of it zero-phase (method: 0.5 Hz high-pass, 100 Hz low-pass, notch)."""
+
+    highpass_hz: float = Field(0.5, ge=0, le=20, description="0 leaves it out")
+    lowpass_hz: float = Field(
+        100.0, gt=20, description="lowered to 0.45 x the lower of recorded and stored rate where that asks for it"
+    )
+    notch_hz: float = Field(0.0, ge=0, description="mains frequency; 0 leaves it out")
+
+
+class Mains50Config(FilterConfig):
+    """Recorded where the mains have 50 Hz."""
+
+    notch_hz: float = Field(50.0, ge=0, description="mains frequency; 0 leaves it out")
+
+
+class Mains60Config(FilterConfig):
+    """Recorded where the mains have 60 Hz."""
+
+    notch_hz: float = Field(60.0, ge=0, description="mains frequency; 0 leaves it out")
+
+
+class FiltersConfig(Section):
+    """One recipe a cohort: MIMIC was recorded in Boston, ZZU in Zhengzhou, PTB-XL in Germany."""
+
+    mimic: Mains60Config = Mains60Config()
+    zzu: Mains50Config = Mains50Config()
+    ptbxl: Mains50Config = Mains50Config()
+    other: FilterConfig = Field(FilterConfig(), description="cohorts without a recipe of their own")
+
+    def of(self, cohort: str) -> FilterConfig:
+        """The recipe of a cohort."""
+        own: FilterConfig = getattr(self, cohort) if cohort in type(self).model_fields else self.other
+        return own
+
+
 class SignalConfig(Section):
-    """From bytes to a (12, rate * seconds) array in millivolts (method: 0.5 Hz high-pass, 100 Hz low-pass, notch)."""
+    """From bytes to a (12, rate * seconds) array in millivolts."""
 
     rate: int = Field(500, gt=0, description="samples per second after resampling")
     seconds: float = Field(10.0, gt=0, description="crop, or zero-pad with a mask, to this length")
     margin_seconds: float = Field(
         5.0, ge=0, description="filtered together with what is kept, so that the crop is no edge"
     )
-    highpass_hz: float = Field(0.5, ge=0, description="zero-phase; 0 leaves it out")
-    lowpass_hz: float = Field(100.0, gt=0, description="zero-phase; lowered to 0.45 x rate where rate asks for it")
-    notch_hz: dict[str, float] = Field(
-        {"mimic": 60.0, "zzu": 50.0, "ptbxl": 50.0}, description="mains frequency by cohort; 0 leaves it out"
-    )
-
-
-class QualityConfig(Section):
-    """Limits beyond which a record is rejected, with the reason named (our choice)."""
-
-    nan_share: float = Field(0.0, ge=0, le=1, description="largest share of missing samples in any lead")
-    flat_leads: int = Field(0, ge=0, le=12, description="largest number of flat leads; such a lead is masked")
-    flat_mv: float = Field(0.01, ge=0, description="a lead whose peak-to-peak stays under this is flat")
-    rail_mv: float = Field(26.0, gt=0, description="samples beyond this many mV touch the rail (ZZU: near 26.6)")
-    rail_share: float = Field(0.05, ge=0, le=1, description="largest share of samples at the rail in any lead")
-    min_seconds: float = Field(2.0, ge=0, description="shortest record")
-    min_rate: float = Field(100.0, gt=0, description="lowest sampling rate in Hz")
+    filters: FiltersConfig = FiltersConfig()
 
 
 class PreprocessConfig(Section):

@@ -13,13 +13,13 @@ from peace.config.data import (
     LabelsConfig,
     LeadsConfig,
     PreprocessConfig,
-    QualityConfig,
     SignalConfig,
     SplitConfig,
     SyntheticConfig,
 )
 from peace.config.fetch import FetchConfig
 from peace.config.model import ModelConfig
+from peace.config.quality import QualityConfig
 from peace.config.training import AdaptConfig, EvaluationConfig, ObjectiveConfig, TrainingConfig
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "ROW_GROUP", "SPLITS", "schema", "tensor", "writer_options"]
 
-FORMAT = 1
+FORMAT = 2
 # 30 MB of signals at 500 Hz: what a reader holds at a time.
 ROW_GROUP = 256
 
@@ -42,6 +42,7 @@ def schema(length: int) -> pa.Schema:
             ("n_samples", pa.int32()),
             ("peak_to_peak_mv", tensor(pa.float32(), (len(LEADS),))),
             *((name, pa.float32()) for name in QUALITY),
+            ("flags", pa.list_(pa.string())),
         ]
     )
 
@@ -51,7 +52,7 @@ def writer_options() -> dict[str, Any]:
     return {
         "compression": "zstd",
         "compression_level": 1,
-        "use_dictionary": ["patient_id", "cohort", "split", "sex", "labels.list.element"],
+        "use_dictionary": ["patient_id", "cohort", "split", "sex", "labels.list.element", "flags.list.element"],
         "column_encoding": {"signal.list.element": "DELTA_BINARY_PACKED"},
         "write_statistics": ["record_id", "patient_id", "split", "cohort", "age_days"],
     }

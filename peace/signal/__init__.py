@@ -2,11 +2,13 @@
 
 from peace.signal.condition import Conditioned, condition, condition_file, n_samples_of
 from peace.signal.leads import LEADS, NINE, lead_index
+from peace.signal.policy import FLAGS
 from peace.signal.quality import QUALITY
 from peace.signal.reader import Recording, read_header, read_record
 from peace.signal.unreadable import REASONS, Unreadable
 
 __all__ = [
+    "FLAGS",
     "LEADS",
     "NINE",
     "QUALITY",

@@ -1,7 +1,7 @@
 """The one path from a record to the array that models see. Shards, adaptation and inference call `condition_file`.
 
 Steps, in this order: leads by name; the first `signal.seconds` and what of `signal.margin_seconds` follows;
-length, quality and limits; bounded repair of missing samples; zero-phase filter at the recorded rate; polyphase
+length, quality and what the limits on it ask for; zero-phase filter of the cohort at the recorded rate; polyphase
 resampling; crop or zero-padding; whole microvolts.
 """
 
@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from peace.config import LeadsConfig, QualityConfig, SignalConfig
-from peace.signal.filters import cascade, ratio, resample, zero_phase
+from peace.signal.filters import HIGHEST_SHARE, cascade, ratio, resample, zero_phase
 from peace.signal.kernel import to_microvolts
 from peace.signal.leads import LEADS, arrange
-from peace.signal.quality import judge, measure
+from peace.signal.policy import AFTER_FILTER, BEFORE_FILTER, FLAGS, judge, mend
+from peace.signal.quality import measure
 from peace.signal.reader import Recording, read_record
 from peace.signal.unreadable import Unreadable
 
@@ -36,6 +37,8 @@ class Conditioned:
     """Samples before the zero-padding."""
     quality: dict[str, float]
     """The columns of peace.signal.quality.QUALITY."""
+    flags: tuple[str, ...] = ()
+    """Limits passed and repairs made: keys of peace.signal.policy.FLAGS, in its order."""
 
 
 def n_samples_of(signal: SignalConfig) -> int:
@@ -61,24 +64,20 @@ def condition(
     n_context = min(len(recording.samples), n_window + round(signal.margin_seconds * rate))
     ordered = _ordered(recording.samples[:n_context], positions)
 
-    mains_hz = signal.notch_hz.get(cohort, 0.0)
-    values, flat = measure(ordered[:n_window], mask, rate, mains_hz, quality)
-    judge(values, quality)
-    # a lead without signal that the limits let pass is absent, not zero volts
-    mask = np.where(flat, 0, mask).astype(np.uint8)
-    ordered[:, mask == 0] = 0.0
-    ordered = _until_next_gap(ordered, n_window)
-    errors = recording.checksum_errors
+    recipe = signal.filters.of(cohort)
+    findings = measure(ordered[:n_window], mask, rate, recipe.notch_hz, quality)
+    values, errors = findings.values, recording.checksum_errors
     values["checksum_errors"] = float("nan") if errors is None else float(errors)
-    values["repaired_share"] = _fill_gaps(ordered) if np.isnan(ordered).any() else 0.0
+    flags = judge(BEFORE_FILTER, values, quality, findings)
+    ordered, mask, repairs, values["repaired_share"] = mend(ordered, n_window, mask, findings, quality)
 
-    highest_hz = min(signal.lowpass_hz, 0.45 * signal.rate)
-    filtered = zero_phase(ordered, cascade(rate, signal.highpass_hz, highest_hz, mains_hz), rate)
-    stored, n_samples, clipped = _microvolts(
+    highest_hz = min(recipe.lowpass_hz, HIGHEST_SHARE * signal.rate)
+    filtered = zero_phase(ordered, cascade(rate, recipe.highpass_hz, highest_hz, recipe.notch_hz), rate)
+    stored, n_samples, values["clipped_share"] = _microvolts(
         resample(filtered, rate, signal.rate, n_samples_of(signal)), n_window, rate, signal
     )
-    values["clipped_share"] = clipped
-    return Conditioned(stored, mask, n_samples, values)
+    flags += repairs + judge(AFTER_FILTER, values, quality)
+    return Conditioned(stored, mask, n_samples, values, tuple(name for name in FLAGS if name in flags))
 
 
 def _refuse_short(recording: Recording, quality: QualityConfig) -> None:
@@ -96,22 +95,6 @@ def _ordered(samples: npt.NDArray[np.float64], positions: npt.NDArray[np.intp]) 
     ordered = np.zeros((len(samples), len(LEADS)))
     ordered[:, positions] = samples
     return ordered
-
-
-def _until_next_gap(ordered: npt.NDArray[np.float64], n_window: int) -> npt.NDArray[np.float64]:
-    """Cut the context that follows the window at its first missing sample: the filter must see no gap."""
-    gaps = np.flatnonzero(np.isnan(ordered[n_window:]).any(axis=1))
-    return ordered[: n_window + gaps[0]] if gaps.size else ordered
-
-
-def _fill_gaps(ordered: npt.NDArray[np.float64]) -> float:
-    """Fill missing samples in place, linearly between neighbours; gives the largest share filled in any lead."""
-    missing = np.isnan(ordered)
-    times = np.arange(len(ordered))
-    for lead in np.flatnonzero(missing.any(axis=0)):
-        gap = missing[:, lead]
-        ordered[gap, lead] = np.interp(times[gap], times[~gap], ordered[~gap, lead])
-    return float(missing.mean(axis=0).max())
 
 
 def _microvolts(

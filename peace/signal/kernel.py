@@ -76,11 +76,12 @@ def to_millivolts(digital: Any, missing: int, baseline: Any, gain: Any, scale: A
 def survey(samples: Any, rail: float, block: int, probe: Any) -> Any:
     """One look at (samples, leads) in mV, missing values (NaN) counting as 0 in sums.
 
-    Gives, by lead: missing samples, lowest, highest, samples at or beyond the rail; the sums of each whole `block` of
-    samples (blocks, leads); and the sums (3, leads) of the samples weighted by each row of `probe` (3, samples).
+    Gives, by lead: missing samples, lowest, highest, samples at or beyond the rail, largest change from one sample to
+    the next; the sums of each whole `block` of samples (blocks, leads); and the sums (3, leads) of the samples weighted
+    by each row of `probe` (3, samples).
     """
     n_samples, n_leads = samples.shape
-    missing, railed = np.zeros(n_leads), np.zeros(n_leads)
+    missing, railed, jumps = np.zeros(n_leads), np.zeros(n_leads), np.zeros(n_leads)
     lowest, highest = np.full(n_leads, np.inf), np.full(n_leads, -np.inf)
     n_blocks = n_samples // block
     sums, weighted = np.zeros((n_blocks + 1, n_leads)), np.zeros((3, n_leads))
@@ -93,6 +94,8 @@ def survey(samples: Any, rail: float, block: int, probe: Any) -> Any:
                 highest[lead] = value if value > highest[lead] else highest[lead]
                 missing[lead] += 1.0 if value != value else 0.0
                 railed[lead] += 1.0 if abs(value) >= rail else 0.0
+                jump = abs(value - samples[max(time - 1, 0), lead])
+                jumps[lead] = jump if jump > jumps[lead] else jumps[lead]
         for time in range(start, end):
             first, second, third = probe[0, time], probe[1, time], probe[2, time]
             for lead in range(n_leads):
@@ -102,7 +105,7 @@ def survey(samples: Any, rail: float, block: int, probe: Any) -> Any:
                 weighted[0, lead] += first * known
                 weighted[1, lead] += second * known
                 weighted[2, lead] += third * known
-    return missing, lowest, highest, railed, sums[:n_blocks], weighted
+    return missing, lowest, highest, railed, jumps, sums[:n_blocks], weighted
 
 
 @compiled

@@ -95,9 +95,12 @@ def _read_plain(folder: Path, header: Header, seconds: float | None) -> Recordin
 
 
 def _checksum_errors(sums: npt.NDArray[np.int64], header: Header) -> int | None:
-    """Leads whose sum differs from the checksum, modulo 2^16 (WFDB specification, header(5))."""
+    """Leads whose sum differs from the checksum, modulo 2^16 (WFDB specification, header(5)).
+
+    None where there is none: absent, or 0 in every lead, as programs write it that compute none.
+    """
     announced = [item.checksum for item in header.signals]
-    if any(value is None for value in announced):
+    if None in announced or not any(announced):
         return None
     return int(np.count_nonzero((sums - np.array(announced, np.int64)) % 65536))
 

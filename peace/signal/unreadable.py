@@ -21,9 +21,15 @@ REASONS: dict[str, str] = {
     "missing_lead": "a required lead is absent",
     "rate_too_low": "the sampling rate is under quality.min_rate",
     "too_short": "the record is shorter than quality.min_seconds",
-    "nan_samples": "a lead misses more samples than quality.nan_share",
-    "flat_lead": "more leads than quality.flat_leads carry no signal",
-    "saturated": "a lead touches the rail for more than quality.rail_share of its samples",
+    "nan_samples": "a lead misses more samples than quality.missing allows",
+    "flat_lead": "more leads than quality.flat allows carry no signal",
+    "saturated": "a lead touches the rail for more of its samples than quality.saturated allows",
+    "spikes": "a lead has more single samples far off both neighbours than quality.spikes allows",
+    "checksum_mismatch": "more leads than quality.checksum allows contradict the header's checksum",
+    "einthoven_mismatch": "I + III departs from II by more than quality.einthoven allows",
+    "baseline_wander": "the baseline wanders more than quality.wander allows",
+    "mains_noise": "the amplitude at the mains frequency is over what quality.mains allows",
+    "clipped": "more values than quality.clipped allows lie beyond +-32.767 mV after filtering",
     "unexpected_error": "a fault of ours: please report it with the record",
 }
 

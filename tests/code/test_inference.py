@@ -4,12 +4,16 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+from cohort_manifests import manifest_row
 from small_model import write_record, write_run
 
+from peace.config import load_config
 from peace.errors import DataError
 from peace.inference import Prediction, Predictor, Refusal
-from peace.signal import LEADS, NINE, condition_file
+from peace.shards import Recipe, build_part
+from peace.signal import LEADS, NINE, Conditioned, condition_file
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +43,26 @@ def test_a_file_and_its_conditioned_array_get_the_same_answer(predictor: Predict
     assert answer.leads_present == list(LEADS)
     assert not answer.warnings
     assert read(predictor, path.with_suffix("")).probabilities == answer.probabilities
+
+
+def test_shards_and_predictor_hold_the_same_signal_for_each_cohort(tmp_path: Path) -> None:
+    """The recipe of the cohort travels with the checkpoint: equal to the last bit, and different between cohorts."""
+    overrides = ["signal.filters.other.notch_hz=30", "quality.spikes.action=repair"]
+    config = load_config("debug", overrides=overrides)
+    recipe = Recipe(config.signal, config.leads, config.quality)
+    predictor = Predictor.load(write_run(tmp_path / "model", overrides=overrides))
+    path, seen = write_record(tmp_path / "a"), []
+    for number, cohort in enumerate(("mimic", "zzu", "ptbxl", "other")):
+        row = manifest_row(path.with_suffix(""), number, cohort=cohort)
+        build_part(f"part-{number}", "train", [row], [0], recipe, tmp_path)
+        shard = pq.read_table(tmp_path / "shards" / "train" / f"part-{number}.parquet", partitioning=None)
+        stored = shard["signal"].combine_chunks().to_numpy_ndarray()[0]
+        alone = predictor.read(path, cohort)
+        assert isinstance(alone, Conditioned)
+        np.testing.assert_array_equal(alone.signal, stored)
+        assert shard["flags"].to_pylist() == [list(alone.flags)]
+        seen.append(stored.tobytes())
+    assert len(set(seen)) == 3  # zzu and ptbxl have the same recipe
 
 
 def test_batches_keep_order_and_values(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

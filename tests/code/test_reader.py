@@ -93,6 +93,7 @@ def test_checksum_finds_a_flipped_bit(tmp_path: Path) -> None:
     data[2 * 12 * 777 + 9] ^= 4
     record.with_suffix(".dat").write_bytes(data)
     assert read_record(record).checksum_errors == 1
+    assert read_record(write_record(tmp_path / "zeros")).checksum_errors is None  # a header of zeros announces none
 
 
 def test_micro_sign_is_micro(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from cohort_manifests import manifest_row, write_cohort
-from wfdb_files import write_record
+from wfdb_files import heartbeats, write_record
 
 from peace.config import LeadsConfig, QualityConfig, SignalConfig
 from peace.errors import DataError
@@ -21,9 +22,9 @@ from peace.files import write_json
 from peace.shards import FORMAT, Recipe, ShardSet, amplitude_factor, build_part
 from peace.shards.plan import plan_parts, row_keys, rows_per_part
 from peace.shards.statistics import LeadSums, fit_statistics, peak_to_peak_mv
-from peace.signal import LEADS, QUALITY, REASONS, condition_file
+from peace.signal import FLAGS, LEADS, QUALITY, REASONS, condition_file
 
-RECIPE = Recipe(SignalConfig(rate=100, lowpass_hz=45), LeadsConfig(require=9), QualityConfig())
+RECIPE = Recipe(SignalConfig(rate=100), LeadsConfig(require=9), QualityConfig())
 LABELS = ["NORM", "LVH", "STTC"]
 
 
@@ -79,6 +80,21 @@ def test_plain_pyarrow_reads_a_shard(shards: ShardSet) -> None:
     assert signal.any(axis=2).all()
     assert table["lead_mask"].combine_chunks().to_numpy_ndarray().tolist() == [[1] * 12] * 2
     assert table["peak_mv"].to_pylist()[0] > 0.3
+
+
+def test_plain_pyarrow_finds_flagged_records(tmp_path: Path) -> None:
+    rows = write_cohort(tmp_path / "raw", 3)
+    beats = heartbeats(2500, 500)
+    beats[700, 3] += 20
+    write_record(Path(str(rows[1]["path"])), millivolts=beats)
+    build_part("part-x", "train", [{**row, "split": "train"} for row in rows], [0, 1, 2], RECIPE, tmp_path)
+    table = pq.read_table(tmp_path / "shards" / "train" / "part-x.parquet", columns=["record_id", "flags"])
+    assert table["flags"].to_pylist() == [[], ["spikes"], []]
+    unflagged = table.filter(pc.equal(pc.list_value_length(table["flags"]), 0))
+    assert unflagged["record_id"].to_pylist() == [
+        "r0000",
+        "r0002",
+    ]
 
 
 def test_a_single_column_costs_a_fraction_of_the_file(shards: ShardSet) -> None:
@@ -237,10 +253,12 @@ def test_size_of_a_shard(records: int, expected: int) -> None:
     assert rows_per_part(records, 5000, 128, 4) == expected
 
 
-def test_every_reason_and_column_is_documented() -> None:
+def test_every_reason_flag_and_column_is_documented() -> None:
     page = (Path(__file__).parents[2] / "docs" / "preprocessing.md").read_text(encoding="utf-8")
     for reason, meaning in REASONS.items():
         assert f"| `{reason}` | {meaning} |" in page
+    for flag, meaning in FLAGS.items():
+        assert f"| `{flag}` | {meaning} |" in page
     for column, meaning in QUALITY.items():
         assert f"| `{column}` | float32: {meaning} |" in page
 

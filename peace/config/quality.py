@@ -1,0 +1,116 @@
+"""When a recording is too poor, and what is done then: one section a reason, each with its limit and its action.
+
+`keep` lets the record in and names the breach in its flags, `repair` mends what can be mended within a bound and says
+so in the flags, `reject` leaves the record out with the reason. The limits are our choice.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from peace.config.base import Section
+
+Kept = Literal["keep", "reject"]
+
+
+class MissingConfig(Section):
+    """Missing samples. A filter cannot run over a gap, so that gaps in a kept record are always filled, linearly."""
+
+    limit: float = Field(0.0, ge=0, le=1, description="largest share of missing samples in any lead")
+    action: Literal["repair", "reject"] = "reject"
+    repair_limit: float = Field(0.02, ge=0, le=1, description="with repair: more than this share is rejected")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> MissingConfig:
+        if self.action == "repair" and self.repair_limit < self.limit:
+            raise ValueError("repair_limit must not be under limit")
+        return self
+
+
+class FlatConfig(Section):
+    """Leads without signal. They are absent, not zero volts: in a kept record they are masked."""
+
+    limit: int = Field(0, ge=0, le=11, description="largest number of flat leads")
+    action: Literal["repair", "reject"] = "reject"
+    repair_limit: int = Field(3, ge=0, le=11, description="with repair: more leads than this are rejected")
+    least_mv: float = Field(0.01, ge=0, description="a lead whose peak-to-peak stays under this is flat")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> FlatConfig:
+        if self.action == "repair" and self.repair_limit < self.limit:
+            raise ValueError("repair_limit must not be under limit")
+        return self
+
+
+class SaturatedConfig(Section):
+    """Leads at the recorder's limit. Repaired, the leads over the limit are masked."""
+
+    limit: float = Field(0.05, ge=0, le=1, description="largest share of samples at the rail in any lead")
+    action: Literal["keep", "repair", "reject"] = "reject"
+    repair_limit: int = Field(3, ge=0, le=11, description="with repair: more leads than this over it are rejected")
+    rail_mv: float = Field(26.0, gt=0, description="samples beyond this many mV touch the rail (ZZU: near 26.6)")
+
+
+class SpikesConfig(Section):
+    """Single samples far off both neighbours, as a loose electrode makes them. Repaired, they are interpolated.
+
+    In 500 PTB-XL records at 500 Hz, QRS complexes stand less than 1 mV off both neighbours, pacing spikes up to 1.4.
+    """
+
+    limit: int = Field(0, ge=0, description="largest number of spikes in any lead")
+    action: Literal["keep", "repair", "reject"] = "keep"
+    repair_limit: int = Field(50, ge=0, description="with repair: more spikes than this in a lead are rejected")
+    jump_mv: float = Field(5.0, gt=0, description="a spike stands this far off both neighbours, on the same side")
+
+
+class ChecksumConfig(Section):
+    """Leads whose samples contradict the header. Known only where the whole record was read."""
+
+    limit: int = Field(0, ge=0, description="largest number of leads")
+    action: Kept = "keep"
+
+
+class EinthovenConfig(Section):
+    """Limb leads that contradict each other: exchanged, mislabelled or of unequal gain."""
+
+    limit: float = Field(0.05, ge=0, description="largest root mean square of I + III - II in mV")
+    action: Kept = "keep"
+
+
+class WanderConfig(Section):
+    """Baseline wander; the high-pass takes off what is slow."""
+
+    limit: float = Field(0.5, ge=0, description="largest wander_mv")
+    action: Kept = "keep"
+
+
+class MainsConfig(Section):
+    """Hum at the cohort's mains frequency, before the notch."""
+
+    limit: float = Field(0.1, ge=0, description="largest mains_mv")
+    action: Kept = "keep"
+
+
+class ClippedConfig(Section):
+    """Values that int16 microvolts cannot hold, after the filter."""
+
+    limit: float = Field(0.0, ge=0, le=1, description="largest share of all values")
+    action: Kept = "keep"
+
+
+class QualityConfig(Section):
+    """Limits on the recording, and what is done beyond each."""
+
+    min_seconds: float = Field(2.0, ge=0, description="shortest record")
+    min_rate: float = Field(100.0, gt=0, description="lowest sampling rate in Hz")
+    missing: MissingConfig = MissingConfig()
+    flat: FlatConfig = FlatConfig()
+    saturated: SaturatedConfig = SaturatedConfig()
+    spikes: SpikesConfig = SpikesConfig()
+    checksum: ChecksumConfig = ChecksumConfig()
+    einthoven: EinthovenConfig = EinthovenConfig()
+    wander: WanderConfig = WanderConfig()
+    mains: MainsConfig = MainsConfig()
+    clipped: ClippedConfig = ClippedConfig()

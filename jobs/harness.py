@@ -20,10 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.run_directory import earlier_result, only_writer
+from jobs.run_directory import earlier_result, only_writer, prepared, run_log
 from peace.config import Config, dump_config, load_config
-from peace.errors import ConfigError, DataError, PeaceError
+from peace.errors import ConfigError, PeaceError
 from peace.files import digest, write_json, write_text
+from peace.places import fault_of, is_remote, looks_remote, place
 
 if TYPE_CHECKING:
     from jobs.tracking import Run
@@ -62,6 +63,7 @@ class Verb:
     the configuration makes two calls the same run (inputs, with digests). A finished run is returned as it is where
     `final` is true; otherwise the verb runs again and finds for itself what is left to do.
     `sections` are the parts of the configuration that this verb reads: a change elsewhere leaves its runs valid.
+    `writes_anywhere` says that --out may be in an object store.
     A verb that answers a question rather than makes something has `keeps_run` false: without --out it leaves nothing.
     """
 
@@ -77,13 +79,14 @@ class Verb:
     final: bool = True
     tracked: bool = True
     keeps_run: bool = True
+    writes_anywhere: bool = False
 
 
 def main(verb: Verb, argv: Sequence[str] | None = None) -> int:
     """Run a verb from the command line and give its exit code: 0, 1 (a fault of ours), 2 (of the call), 130."""
     arguments, overrides = split_overrides(list(sys.argv[1:] if argv is None else argv))
-    args = parser_of(verb).parse_args(arguments)
     try:
+        args = parser_of(verb).parse_args(arguments)
         with _terminated_as_interrupt():
             result = execute(verb, args, overrides)
     except KeyboardInterrupt:
@@ -110,7 +113,7 @@ def parser_of(verb: Verb) -> argparse.ArgumentParser:
     )
     verb.add_arguments(parser)
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="directory of this run: configuration, result, artefacts"
+        "--out", type=place, metavar="DIR", help="directory of this run: configuration, result, artefacts"
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML laid over the preset")
     parser.add_argument("--preset", default="demo", help="debug, demo (default) or paper")
@@ -139,22 +142,19 @@ def split_overrides(argv: list[str]) -> tuple[list[str], list[str]]:
 
 def execute(verb: Verb, args: argparse.Namespace, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Run a verb in this process and give what result.json holds. Raises PeaceError for a user's mistake."""
+    _refuse_addresses(verb, args)
     config = load_config(args.preset, args.config, [*overrides, *verb.overrides(args)])
     out = args.out or verb.default_out(args)
     if out is None and not verb.keeps_run:
-        with tempfile.TemporaryDirectory(prefix="peace-") as place:
-            args.out = Path(place)
+        with tempfile.TemporaryDirectory(prefix="peace-") as folder:
+            args.out = Path(folder)
             return execute(verb, args, overrides)
     if out is None:
         raise ConfigError("--out DIR is missing: the directory that this run may write")
-    out = Path(out).absolute()
+    out = prepared(out)
     values = config.model_dump(mode="json")
     read = {name: values[name] for name in verb.sections}
     identity = digest({"verb": verb.name, "config": read, "inputs": verb.identity(args)})
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot write to {out}: {error.strerror}") from None
     with ExitStack() as stack:
         stack.enter_context(only_writer(out))
         finished = earlier_result(out, verb.name, verb.final, identity, read, args.fresh)
@@ -163,7 +163,7 @@ def execute(verb: Verb, args: argparse.Namespace, overrides: Sequence[str] = ())
             return finished
         write_json(out / "run.json", {"verb": verb.name, "identity": identity, "config": read})
         write_text(out / "config.yaml", dump_config(config))
-        log = stack.enter_context(_logging_to(out / "log.txt", verb.name))
+        log = stack.enter_context(run_log(out / "log.txt", verb.name))
         run = stack.enter_context(_tracked_run(verb, config, out, args.parent_run))
         started = time.perf_counter()
         try:
@@ -202,19 +202,14 @@ def show(tables: Sequence[Table]) -> None:
         console.print(rich)
 
 
-@contextmanager
-def _logging_to(path: Path, name: str) -> Iterator[logging.Logger]:
-    log = logging.getLogger(f"peace.{name}")
-    log.setLevel(logging.INFO)
-    logging.raiseExceptions = False  # a full disk ends the job in one line, not in a trace of the log
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(handler)
-    try:
-        yield log
-    finally:
-        log.removeHandler(handler)
-        handler.close()
+def _refuse_addresses(verb: Verb, args: argparse.Namespace) -> None:
+    """Raise ConfigError for an address where the verb takes only a local path."""
+    for name, value in vars(args).items():
+        if isinstance(value, Path) and looks_remote(value):
+            option = name.replace("_", "-")
+            raise ConfigError(f"--{option} {value}: `peace {verb.name}` takes a local or mounted path here")
+    if args.out is not None and is_remote(args.out) and not verb.writes_anywhere:
+        raise ConfigError(f"--out {args.out}: `peace {verb.name}` writes to a local or mounted directory")
 
 
 def _tracked_run(verb: Verb, config: Config, out: Path, parent: str | None) -> Run:
@@ -245,5 +240,7 @@ def _user_mistake(error: BaseException) -> str | None:
             return str(seen)
         if isinstance(seen, OSError) and seen.errno == 28:
             return f"no space left for {seen.filename or 'the run directory'}: free some and run the same command again"
+        if (fault := fault_of(seen)) is not None:
+            return fault
         seen = getattr(seen, "cause", None) or seen.__cause__
     return None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.harness import Job, Table, Verb, main
 from peace.errors import ConfigError, DataError
 from peace.files import file_digest, replacing
+from peace.places import place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,16 +26,19 @@ COHORT_NAMES = ("mimic", "zzu", "ptbxl")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cohort", required=True, choices=COHORT_NAMES)
-    parser.add_argument("--root", required=True, type=Path, metavar="DIR", help="the cohort's tree as it was published")
     parser.add_argument(
-        "--keep-splits", type=Path, metavar="FILE", help="an earlier manifest: its patients stay in their splits"
+        "--root", required=True, type=place, metavar="DIR", help="the cohort's tree as it was published"
+    )
+    parser.add_argument(
+        "--keep-splits", type=place, metavar="FILE", help="an earlier manifest: its patients stay in their splits"
     )
 
 
 def work(job: Job) -> dict[str, Any]:
-    """Read the tree, split the kept records by patient, and write manifest.parquet and label_audit.csv."""
+    """Read the tree, split the kept records by patient, and write manifest.parquet, label_audit.csv and the report."""
     from peace.cohorts import read_cohort
     from peace.cohorts.manifest import manifest_table, write_manifest
+    from peace.data_report import write_index_report
     from peace.labels import load_label_set
     from peace.splits import check_patients
 
@@ -50,6 +54,7 @@ def work(job: Job) -> dict[str, Any]:
     with replacing(job.out / "label_audit.csv") as temporary:
         index.audit.to_csv(temporary, index=False)
     result = _result(job, index, labels, split)
+    report = write_index_report(job.out, table, index.audit, labels, result)
     job.log.info(
         "%s: %d indexed, %d kept, excluded %s", *(result[k] for k in ("cohort", "indexed", "kept", "excluded"))
     )
@@ -57,7 +62,8 @@ def work(job: Job) -> dict[str, Any]:
     job.run.metrics({name: result[name] for name in ("indexed", "kept", "patients")})
     job.run.metrics({f"excluded/{reason}": count for reason, count in result["excluded"].items()})
     job.run.metrics({f"records/{label}": count for label, count in result["labels"].items()})
-    job.run.artifact(job.out / "label_audit.csv")
+    for path in (job.out / "label_audit.csv", report, report.with_suffix(".json")):
+        job.run.artifact(path)
     return result
 
 
@@ -120,7 +126,7 @@ def _result(job: Job, index: CohortIndex, labels: LabelSet, split: pd.Series) ->
     by_split = {name: index.targets[(split == name).to_numpy(dtype=bool)].sum(axis=0) for name in SPLITS}
     return {
         "cohort": index.cohort,
-        "root": str(Path(job.args.root).absolute()),
+        "root": str(job.args.root.absolute()),
         "indexed": len(index.frame),
         "kept": int(kept.sum()),
         "excluded": {str(reason): int(count) for reason, count in reasons.items()},
@@ -147,10 +153,11 @@ VERB = Verb(
     sections=("labels", "split", "leads"),
     identity=lambda args: {
         "cohort": args.cohort,
-        "root": str(Path(args.root).absolute()),
+        "root": str(args.root.absolute()),
         "keep_splits": str(args.keep_splits),
     },
     final=False,  # the tree may have changed: always read it again
+    writes_anywhere=True,
 )
 
 if __name__ == "__main__":

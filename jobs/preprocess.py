@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.harness import Job, Table, Verb, main
 from peace.errors import ConfigError, DataError
 from peace.files import read_json
+from peace.places import nearby, place, reaching
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this verb."""
     parser.add_argument(
         "--manifest",
-        type=Path,
+        type=place,
         action="append",
         required=True,
         metavar="FILE",
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def identity(args: argparse.Namespace) -> Any:
     """The manifests' places: their contents may grow, and finished shards of unchanged records stay."""
-    return sorted(str(Path(path).absolute()) for path in args.manifest)
+    return sorted(str(path.absolute()) for path in args.manifest)
 
 
 def work(job: Job) -> dict[str, Any]:
@@ -90,7 +91,8 @@ def read_manifests(paths: Sequence[Path], labels: Sequence[str]) -> pd.DataFrame
     tables = []
     for path in paths:
         try:
-            table = pd.read_parquet(path)
+            with nearby(path) as local:
+                table = pd.read_parquet(local)
         except FileNotFoundError:
             raise DataError(f"{path} does not exist: give the manifest.parquet that `peace index` wrote") from None
         except (OSError, ValueError) as error:
@@ -137,7 +139,8 @@ def _whole_shards(out: Path, parts: Sequence[Part]) -> dict[str, dict[str, Any]]
     from peace.progress import progress
     from peace.shards import finished_part
 
-    candidates = [part for part in parts if (out / "parts" / f"{part.name}.json").exists()]
+    noted = {file.stem for file in (out / "parts").glob("*.json")}
+    candidates = [part for part in parts if part.name in noted]
     if not candidates:
         return {}
     with ThreadPoolExecutor(4) as pool:
@@ -199,7 +202,8 @@ def make_shard(batch: Any, recipe: Recipe, out: Path) -> Any:
     name, split = names.pop()
     error = ""
     try:
-        build_part(name, split, rows, [row["key"] for row in rows], recipe, out)
+        with reaching(out):
+            build_part(name, split, rows, [row["key"] for row in rows], recipe, out)
     except DataError as mistake:  # such as a full disk: Ray would hand on the trace and lose the message
         error = str(mistake)
     return pa.table({"name": [name], "records": [len(rows)], "error": [error]})
@@ -227,6 +231,7 @@ VERB = Verb(
     sections=("labels", "signal", "leads", "quality", "preprocess"),
     identity=identity,
     final=False,
+    writes_anywhere=True,
 )
 
 if __name__ == "__main__":

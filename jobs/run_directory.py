@@ -5,15 +5,33 @@ The identity of a run is a digest of its verb, of the configuration that the ver
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from peace.errors import ConfigError, DataError
-from peace.files import read_json
+from peace.errors import ConfigError, DataError, PeaceError
+from peace.files import read_json, replacing
+from peace.places import is_remote, nearby, reaching, scratch
+
+LOG_SECONDS = 30.0  # the log of a run in an object store is at the most so old
+SET_ASIDE_NOT = ("previous", ".lock")
+
+
+def prepared(out: Path) -> Path:
+    """The directory as an absolute place, made where it can be made. Raises DataError."""
+    if is_remote(out):
+        return out
+    out = out.absolute()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot write to {out}: {error.strerror}") from None
+    return out
 
 
 def earlier_result(
@@ -29,10 +47,11 @@ def earlier_result(
     if earlier["verb"] != verb:
         raise ConfigError(f"{out} is the directory of a `peace {earlier['verb']}` run: choose another --out")
     if fresh or earlier["identity"] != identity:
-        place = _set_aside(out, earlier["identity"])
+        with reaching(out):
+            aside = _set_aside(out, earlier["identity"])
         changed = _changed_keys(earlier["config"], read)
         why = "--fresh" if fresh else f"changed: {', '.join(changed) or 'the inputs'}"
-        print(f"the earlier run in {out} was set aside in {place} ({why})", file=sys.stderr)
+        print(f"the earlier run in {out} was set aside in {aside} ({why})", file=sys.stderr)
         return None
     if final and (out / "result.json").exists():
         return dict(read_json(out / "result.json"))
@@ -40,16 +59,21 @@ def earlier_result(
 
 
 def _set_aside(out: Path, identity: str) -> Path:
-    place = out / "previous" / identity
+    aside = out / "previous" / identity
     number = 1
-    while place.exists():
+    while aside.exists():
         number += 1
-        place = out / "previous" / f"{identity}-{number}"
-    place.mkdir(parents=True)
-    for item in out.iterdir():
-        if item.name not in ("previous", ".lock"):
-            shutil.move(item, place / item.name)
-    return place
+        aside = out / "previous" / f"{identity}-{number}"
+    items = [item for item in out.iterdir() if item.name not in SET_ASIDE_NOT]
+    # run.json last: a move that was cut short is seen and gone on with
+    for item in sorted(items, key=lambda item: item.name == "run.json"):
+        if is_remote(out):
+            store = cast(Any, item).fs
+            store.mv(cast(Any, item).path, cast(Any, aside / item.name).path, recursive=True)
+        else:
+            aside.mkdir(parents=True, exist_ok=True)
+            shutil.move(item, aside / item.name)
+    return aside
 
 
 def _changed_keys(before: Any, after: Any, prefix: str = "") -> list[str]:
@@ -61,6 +85,13 @@ def _changed_keys(before: Any, after: Any, prefix: str = "") -> list[str]:
 
 @contextmanager
 def only_writer(out: Path) -> Iterator[None]:
+    """Hold the directory in the block. Raises DataError where another job has it."""
+    if is_remote(out):
+        from jobs.object_lock import locked
+
+        with locked(out / ".lock", out):
+            yield
+        return
     from filelock import FileLock, Timeout
 
     try:
@@ -68,3 +99,46 @@ def only_writer(out: Path) -> Iterator[None]:
             yield
     except Timeout:
         raise DataError(f"another job is writing to {out}: wait for it, or choose another --out") from None
+
+
+@contextmanager
+def run_log(path: Path, name: str) -> Iterator[logging.Logger]:
+    """The log of a run, appended to what an earlier call left; in an object store it is put there now and then."""
+    with scratch() if is_remote(path) else nullcontext(path.parent) as folder:
+        local = folder / path.name
+        if is_remote(path):
+            with suppress(FileNotFoundError), nearby(path) as earlier:
+                shutil.copyfile(earlier, local)
+        log = logging.getLogger(f"peace.{name}")
+        log.setLevel(logging.INFO)
+        logging.raiseExceptions = False  # a full disk ends the job in one line, not in a trace of the log
+        handler = _CopyingHandler(local, path) if is_remote(path) else logging.FileHandler(local, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(handler)
+        try:
+            yield log
+        finally:
+            log.removeHandler(handler)
+            handler.close()
+
+
+class _CopyingHandler(logging.FileHandler):
+    """Writes to a local file and puts it in its place at the end, and with a line that comes long after the last."""
+
+    def __init__(self, local: Path, remote: Path) -> None:
+        super().__init__(local, encoding="utf-8")
+        self._local, self._remote, self._copied = local, remote, time.monotonic()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        if time.monotonic() - self._copied > LOG_SECONDS:
+            self._copy()
+
+    def close(self) -> None:
+        super().close()
+        self._copy()
+
+    def _copy(self) -> None:
+        with suppress(PeaceError, OSError), replacing(self._remote) as temporary:  # the job is worth more than its log
+            shutil.copyfile(self._local, temporary)
+        self._copied = time.monotonic()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from peace.config import RayConfig
 from peace.errors import DataError
 from peace.files import replacing
+from peace.places import place
 from peace.progress import progress
 
 if TYPE_CHECKING:
@@ -104,4 +105,4 @@ def _score_shard(checkpoint: str, shards_place: str, file: str) -> Scores:
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     classifier, _ = load_classifier(Path(checkpoint))
-    return score(classifier.to(device), ShardSet.open(Path(shards_place)).read([Path(file)]), device)
+    return score(classifier.to(device), ShardSet.open(shards_place).read([place(file)]), device)

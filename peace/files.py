@@ -1,4 +1,7 @@
-"""Files that are either whole or absent: everything a run leaves is written beside itself and then renamed."""
+"""Files that are either whole or absent: everything a run leaves is written beside itself and then renamed.
+
+In an object store the same holds by nature: a file is written on this machine and put as one object.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from peace.errors import DataError
+from peace.places import is_remote, nearby, reaching, uploading
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success it takes its place, on failure nothing is left.
+    """Give a temporary local path; on success it takes the place of `path`, on failure nothing is left.
 
-    Raises DataError where the disk is full, naming the path.
+    Raises DataError where the disk is full or the store fails, naming the path.
     """
+    if is_remote(path):
+        with uploading(path) as temporary:
+            yield temporary
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:6]}.tmp")
     try:
@@ -48,7 +56,8 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read JSON; raises DataError naming the file where it is missing or broken."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with reaching(path):
+            return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -63,7 +72,7 @@ def digest(value: Any) -> str:
 
 def file_digest(path: Path) -> str:
     """Sixteen hexadecimal digits of SHA-256 over a file's bytes."""
-    with path.open("rb") as stream:
+    with nearby(path) as local, local.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 

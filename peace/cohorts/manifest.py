@@ -31,6 +31,23 @@ SCHEMA = pa.schema(
         pa.field("excluded", pa.string()),
     ]
 )
+# The reasons by which a record is excluded, each with its meaning.
+EXCLUSIONS: dict[str, str] = {
+    "malformed_row": "a row that could not be parsed",
+    "no_record_id": "no record id",
+    "duplicate_record_id": "its id was met before",
+    "no_patient_id": "no patient id",
+    "bad_path": "a file name that is empty, absolute or leaves the tree",
+    "duplicate_path": "its file was met before",
+    "bad_age": "not an age",
+    "bad_codes": "codes that could not be parsed",
+    "bad_lead_count": "neither 12 nor 9 leads",
+    "nine_leads": "nine leads, while leads.require is 12",
+    "no_fold": "no official fold",
+    "no_measurements": "no row in machine_measurements.csv",
+    "unusable_report": "the cart could not read the recording",
+    "no_label": "none of the labels",
+}
 DAYS_PER_YEAR = 365.25
 OLDEST_DAYS = 125 * DAYS_PER_YEAR  # an age beyond this is a mistake of the table
 

@@ -11,6 +11,8 @@ from typing import Any
 from peace.config import LeadsConfig, QualityConfig, SignalConfig
 from peace.errors import DataError
 from peace.files import digest, file_digest, read_json, replacing, write_json
+from peace.places import is_remote
+from peace.shards.bringing import brought, in_its_place
 from peace.shards.schema import FORMAT
 from peace.shards.statistics import LeadSums
 from peace.shards.writer import ShardWriter
@@ -51,7 +53,7 @@ def build_part(
     """Condition the records of one shard and write it, or find that it is written already; gives its done file.
 
     Leaves out/shards/SPLIT/NAME.parquet (none where every record is a reject), then out/parts/NAME.json.
-    Raises DataError where the disk is full. A bad record is a reject, never an error.
+    Raises DataError where the disk is full or a store fails. A bad record is a reject, never an error.
     """
     done_file = out / "parts" / f"{name}.json"
     shard = out / "shards" / split / f"{name}.parquet"
@@ -59,7 +61,7 @@ def build_part(
     if done is not None:
         return done
     tally = _Tally()
-    _write_shard(shard, _conditioned(rows, recipe, tally), n_samples_of(recipe.signal))
+    written = _write_shard(shard, _conditioned(rows, recipe, tally), n_samples_of(recipe.signal))
     if tally.kept + len(tally.rejects) != len(rows):
         raise DataError(f"{name}: {len(rows)} records in, {tally.kept} kept, {len(tally.rejects)} rejected")
     done = {
@@ -67,7 +69,7 @@ def build_part(
         "split": split,
         "recipe": recipe.digest,
         "kept": tally.kept,
-        "sha256": file_digest(shard) if tally.kept else None,
+        **written,
         "rejects": tally.rejects,
         "labels": tally.labels,
         "sums": {cohort: sums.as_json() for cohort, sums in tally.sums.items()},
@@ -78,7 +80,10 @@ def build_part(
 
 
 def finished_part(name: str, split: str, out: Path) -> dict[str, Any] | None:
-    """The done file of a shard that is on disk as it was written; None where it is absent or damaged."""
+    """The done file of a shard that lies there as it was written; None where it is absent or damaged.
+
+    By the digest of its bytes, or in an object store, which checks them itself, by their number.
+    """
     done_file = out / "parts" / f"{name}.json"
     if not done_file.exists():
         return None
@@ -86,20 +91,26 @@ def finished_part(name: str, split: str, out: Path) -> dict[str, Any] | None:
     shard = out / "shards" / split / f"{name}.parquet"
     if not done["kept"]:
         return done
-    return done if shard.is_file() and file_digest(shard) == done["sha256"] else None
+    if not shard.is_file():
+        return None
+    sound = shard.stat().st_size == done["bytes"] if is_remote(shard) else file_digest(shard) == done["sha256"]
+    return done if sound else None
 
 
 def _conditioned(
     rows: Sequence[Mapping[str, Any]], recipe: Recipe, tally: _Tally
 ) -> Iterator[tuple[Mapping[str, Any], Conditioned]]:
-    for row in rows:
+    for row, copy in brought(rows):
         try:
-            record = condition_file(Path(row["path"]), row["cohort"], recipe.signal, recipe.leads, recipe.quality)
+            record = condition_file(
+                copy or Path(row["path"]), row["cohort"], recipe.signal, recipe.leads, recipe.quality
+            )
         except Unreadable as refusal:
-            tally.rejects.append(_reject(row, refusal.reason, refusal.detail))
+            tally.rejects.append(_reject(row, refusal.reason, in_its_place(refusal.detail, row, copy)))
             continue
         except Exception as error:
-            tally.rejects.append(_reject(row, "unexpected_error", f"{type(error).__name__}: {error}"[:300]))
+            detail = in_its_place(f"{type(error).__name__}: {error}", row, copy)
+            tally.rejects.append(_reject(row, "unexpected_error", detail[:300]))
             continue
         tally.kept += 1
         tally.sums.setdefault(row["cohort"], LeadSums()).add(record)
@@ -113,12 +124,14 @@ def _reject(row: Mapping[str, Any], reason: str, detail: str) -> dict[str, str]:
     return {**named, "reason": reason, "detail": detail}
 
 
-def _write_shard(path: Path, records: Iterator[tuple[Mapping[str, Any], Conditioned]], length: int) -> None:
-    """Write records as they come; no file where none comes."""
+def _write_shard(path: Path, records: Iterator[tuple[Mapping[str, Any], Conditioned]], length: int) -> dict[str, Any]:
+    """Write records as they come; no file where none comes. Gives its digest and size for the done file."""
     first = next(records, None)
     if first is None:
         path.unlink(missing_ok=True)
-        return
-    with replacing(path) as temporary, ShardWriter(temporary, length) as writer:
-        for row, record in chain([first], records):
-            writer.add(row, record)
+        return {"sha256": None, "bytes": 0}
+    with replacing(path) as temporary:
+        with ShardWriter(temporary, length) as writer:
+            for row, record in chain([first], records):
+                writer.add(row, record)
+        return {"sha256": file_digest(temporary), "bytes": temporary.stat().st_size}

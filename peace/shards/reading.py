@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from peace.errors import DataError, nearest
 from peace.files import digest, read_json
+from peace.places import is_remote, nearby, opened, place, reaching
 from peace.shards.schema import FORMAT
 from peace.signal import LEADS
 
@@ -45,13 +46,15 @@ class ShardSet:
     manifest: dict[str, Any]
 
     @classmethod
-    def open(cls, place: Path | str) -> ShardSet:
+    def open(cls, where: Path | str) -> ShardSet:
         """Open the --out directory of `peace preprocess`, or its shards/ folder. Raises DataError."""
-        given = Path(place)
-        candidates = [folder for folder in (given, given / "shards") if (folder / "_manifest.json").is_file()]
+        given = place(where)
+        with reaching(given):
+            candidates = [folder for folder in (given, given / "shards") if (folder / "_manifest.json").is_file()]
+            there = bool(candidates) or given.is_dir()
+        if not there:
+            raise DataError(f"{given} is not there: give the --out directory of `peace preprocess`")
         if not candidates:
-            if not given.is_dir():
-                raise DataError(f"{given} is not there: give the --out directory of `peace preprocess`")
             raise DataError(f"{given} holds no finished shards (no _manifest.json): run `peace preprocess` to its end")
         manifest = read_json(candidates[0] / "_manifest.json")
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
@@ -105,7 +108,9 @@ class ShardSet:
         if split not in self.splits:
             raise DataError(f"{self.place} has no split '{split}'{nearest(split, self.splits)}")
         found = [self.place / item["path"] for item in self.manifest["shards"] if item["path"].startswith(f"{split}/")]
-        absent = [file for file in found if not file.is_file()]
+        with reaching(self.place):
+            there = {file.name for file in self.place.glob(f"{split}/*.parquet")}
+        absent = [file for file in found if file.name not in there]
         if absent:
             raise DataError(f"{len(absent)} shards are gone, first {absent[0]}: run `peace preprocess` again")
         return found
@@ -132,7 +137,10 @@ class ShardSet:
         """Record ids (N,) and targets (N, K) of a split, without reading a signal."""
         import pyarrow.parquet as pq
 
-        tables = [pq.read_table(file, columns=["record_id", "labels"], partitioning=None) for file in self.files(split)]
+        tables = []
+        for file in self.files(split):
+            with opened(file) as source:
+                tables.append(pq.read_table(source, columns=["record_id", "labels"], partitioning=None))
         names = [name for table in tables for name in table["record_id"].to_pylist()]
         labels = [found for table in tables for found in table["labels"].to_pylist()]
         return np.array(names, np.str_), self.targets(labels)
@@ -178,10 +186,11 @@ def _rows(file: Path, record_ids: Sequence[str] | None) -> Any:
 
     try:
         if record_ids is None:
-            return pq.read_table(file, columns=list(NEEDED), partitioning=None)
+            with nearby(file) as local:  # most columns are wanted: one stream is faster than many ranges
+                return pq.read_table(local, columns=list(NEEDED), partitioning=None)
         wanted = pa.array(list(record_ids), pa.string())
         groups = []
-        with pq.ParquetFile(file) as parquet:
+        with opened(file) as source, pq.ParquetFile(source, pre_buffer=is_remote(file)) as parquet:
             for index in range(parquet.num_row_groups):
                 names = parquet.read_row_group(index, columns=["record_id"])["record_id"]
                 chosen = pc.is_in(names, wanted)

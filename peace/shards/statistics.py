@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from peace.places import opened
 from peace.signal import LEADS, Conditioned
 from peace.signal.kernel import totals
 
@@ -92,7 +93,8 @@ def _peaks_by_cohort(files: Iterable[Path]) -> dict[str, npt.NDArray[np.float32]
 
     found: dict[str, list[npt.NDArray[np.float32]]] = {}
     for file in files:
-        table = pq.read_table(file, columns=["cohort", "peak_to_peak_mv"])
+        with opened(file) as source:
+            table = pq.read_table(source, columns=["cohort", "peak_to_peak_mv"])
         heights = table["peak_to_peak_mv"].combine_chunks().to_numpy_ndarray()
         cohorts = np.array(table["cohort"].to_pylist())
         for cohort in np.unique(cohorts):

@@ -50,6 +50,7 @@ def identity(args: argparse.Namespace) -> Any:
 def work(job: Job) -> dict[str, Any]:
     """Make every shard that is missing, then the tables over all of them."""
     from jobs.cluster_session import ray_session
+    from peace.data_report import write_shard_report
     from peace.labels import load_label_set
     from peace.shards import Recipe, finish
     from peace.shards.plan import finished_parts, plan_parts, row_keys, rows_per_part
@@ -79,6 +80,9 @@ def work(job: Job) -> dict[str, Any]:
             done += _on_ray_data(manifest, keys, missing, recipe, job.out)
             speed = _speed(sum(len(part.rows) for part in missing), time.perf_counter() - started)
     result = finish(job.out, len(manifest), done, recipe, label_set)
+    report = write_shard_report(job.out, job.args.manifest, manifest, label_set, config.report.strips)
+    for path in (report, report.with_suffix(".json")):
+        job.run.artifact(path)
     return {**result, "reused": sum(item["kept"] + len(item["rejects"]) for item in reused.values()), **speed}
 
 

@@ -95,6 +95,12 @@ class PreprocessConfig(Section):
     min_tasks: int = Field(4, gt=0, description="smaller shards, so that at least so many tasks share the work")
 
 
+class ReportConfig(Section):
+    """The data report. What it shows changes no shard."""
+
+    strips: int = Field(4, ge=0, description="kept records of a cohort that are drawn, and rejected ones")
+
+
 class SyntheticConfig(Section):
     """Size and variety of the embedded synthetic cohorts (docs/synthetic.md)."""
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from peace.config.ablation import AblateConfig
 from peace.config.base import Section
 from peace.config.data import (
     LabelsConfig,
     LeadsConfig,
     PreprocessConfig,
+    ReportConfig,
     SignalConfig,
     SplitConfig,
     SyntheticConfig,
@@ -55,6 +57,7 @@ class Config(Section):
     signal: SignalConfig = SignalConfig()
     quality: QualityConfig = QualityConfig()
     preprocess: PreprocessConfig = PreprocessConfig()
+    report: ReportConfig = ReportConfig()
     synthetic: SyntheticConfig = SyntheticConfig()
     fetch: FetchConfig = FetchConfig()
     model: ModelConfig = ModelConfig()
@@ -62,5 +65,6 @@ class Config(Section):
     pretrain: TrainingConfig = TrainingConfig()
     adapt: AdaptConfig = AdaptConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    ablate: AblateConfig = AblateConfig()
     tracking: TrackingConfig = TrackingConfig()
     ray: RayConfig = RayConfig()

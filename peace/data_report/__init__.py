@@ -4,5 +4,6 @@ Tables in, `report.json` and a self-contained `report.html` out (docs/data-repor
 """
 
 from peace.data_report.index import write_index_report
+from peace.data_report.shards import write_shard_report
 
-__all__ = ["write_index_report"]
+__all__ = ["write_index_report", "write_shard_report"]

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from peace.reports.drawing import BLUE, GREY, ORANGE, PALE, plain, png
 
@@ -32,7 +33,7 @@ def label_distribution(
     panels = figure.subplots(1, len(counts), sharey=True, squeeze=False)[0]
     for axes, (cohort, values) in zip(panels, counts.items(), strict=True):
         shares = [100 * values[label] / max(1, records[cohort]) for label in labels]
-        bars = axes.barh(range(len(labels)), shares, color=COHORT_COLOURS[cohort], height=0.72)
+        bars = axes.barh(range(len(labels)), shares, color=COHORT_COLOURS.get(cohort, GREY), height=0.72)
         texts = [
             f"{values[label]:,}  {share:.1f} %" if values[label] else "0"
             for label, share in zip(labels, shares, strict=True)
@@ -124,10 +125,11 @@ def ages_of_cohorts(cohorts: Mapping[str, Mapping[str, Any]], titles: Mapping[st
         figure.subplots(1, len(cohorts), squeeze=False)[0], cohorts.items(), strict=True
     ):
         edges, counts = np.array(numbers["histogram"]["edges"]), numbers["histogram"]["all"]
-        axes.stairs(counts, edges, fill=True, color=COHORT_COLOURS[cohort], alpha=0.85)
+        axes.stairs(counts, edges, fill=True, color=COHORT_COLOURS.get(cohort, GREY), alpha=0.85)
         axes.set_title(titles[cohort], fontsize=10, loc="left")
         axes.set_xlabel("age in years", fontsize=9)
         axes.set_xlim(edges[0], edges[-1])
+        axes.set_xticks(np.arange(0, edges[-1] + 1, 5 if edges[-1] <= 20 else 20))
         axes.tick_params(labelsize=8)
         plain(axes)
     return png(figure)
@@ -141,9 +143,10 @@ def quality(cohorts: Mapping[str, Mapping[str, Any]], names: Sequence[str], titl
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, name in zip(panels, names, strict=False):
         for cohort, numbers in cohorts.items():
-            _quality_steps(axes, numbers["quality"].get(name), COHORT_COLOURS[cohort], titles[cohort])
+            _quality_steps(axes, numbers["quality"].get(name), COHORT_COLOURS.get(cohort, GREY), titles[cohort])
         axes.set_title(name, fontsize=9, loc="left")
         axes.tick_params(labelsize=7.5)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
         plain(axes)
     for axes in panels[len(names) :]:
         axes.set_visible(False)
@@ -158,7 +161,7 @@ def _quality_steps(axes: Axes, numbers: Mapping[str, Any] | None, colour: str, t
         return
     edges, counts = np.array(numbers["histogram"]["edges"]), np.array(numbers["histogram"]["counts"], dtype=float)
     axes.stairs(100 * counts / max(1.0, counts.sum()), edges, color=colour, linewidth=1.4, fill=False, label=title)
-    if numbers.get("limit") is not None and edges[0] < numbers["limit"] <= edges[-1]:
+    if numbers.get("limit") is not None and 0 < numbers["limit"] <= edges[-1]:
         axes.axvline(numbers["limit"], color=GREY, linestyle="--", linewidth=1)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0f}%")
 
@@ -169,7 +172,7 @@ def amplitude(cohorts: Mapping[str, Mapping[str, Any]], leads: Sequence[str], ti
     axes = figure.add_subplot()
     step = 0.8 / max(1, len(cohorts))
     for place, (cohort, numbers) in enumerate(cohorts.items()):
-        colour, first = COHORT_COLOURS[cohort], True
+        colour, first = COHORT_COLOURS.get(cohort, GREY), True
         for k, lead in enumerate(leads):
             values = numbers["peak_to_peak_mv"][lead]
             if "p50" not in values:

@@ -6,40 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from peace.cohorts.manifest import EXCLUSIONS
 from peace.data_report import figures
 from peace.data_report.words import age_table, combination_section, count, label_table, people_table, percent, visits
 from peace.reports.page import ReportTable, Section, write_report
 from peace.splits import SPLITS
 
-MEANINGS = {
-    "malformed_row": "a row that could not be parsed",
-    "no_record_id": "no record id",
-    "duplicate_record_id": "its id was met before",
-    "no_patient_id": "no patient id",
-    "bad_path": "a file name that is empty, absolute or leaves the tree",
-    "duplicate_path": "its file was met before",
-    "bad_age": "not an age",
-    "bad_codes": "codes that could not be parsed",
-    "bad_lead_count": "neither 12 nor 9 leads",
-    "nine_leads": "nine leads, while leads.require is 12",
-    "no_fold": "no official fold",
-    "no_measurements": "no row in machine_measurements.csv",
-    "unusable_report": "the cart could not read the recording",
-    "no_label": "none of the labels",
-}
-
 
 def write_page(path: Path, numbers: Mapping[str, Any]) -> Path:
     """Write report.html from the content of report.json."""
-    sections = [
-        _opening(numbers),
-        _left_out(numbers),
-        *_labels(numbers),
-        combination_section(numbers),
-        *_people(numbers),
-        *_audit(numbers),
-        *_notes(numbers),
-    ]
+    sections = [_opening(numbers), _left_out(numbers)]
+    if numbers["records"]["kept"]:
+        sections += [*_labels(numbers), combination_section(numbers), *_people(numbers)]
+    sections += [*_audit(numbers), *_notes(numbers)]
     return write_report(path, f"{numbers['title']}: what was indexed", sections)
 
 
@@ -74,7 +53,7 @@ def _left_out(numbers: Mapping[str, Any]) -> Section:
     whole = records["indexed"]
     rows = [["indexed", "rows of the cohort's table", count(whole), percent(whole, whole)]]
     rows += [
-        [f"– {reason}", MEANINGS.get(reason, ""), count(value), percent(value, whole)]
+        [f"– {reason}", EXCLUSIONS.get(reason, ""), count(value), percent(value, whole)]
         for reason, value in records["excluded"].items()
     ]
     rows.append(["kept", "has a label and can be placed", count(records["kept"]), percent(records["kept"], whole)])

@@ -44,6 +44,12 @@ def label_table(numbers: Mapping[str, Any], full_names: Mapping[str, str], refer
     return ReportTable(header, rows, text_columns=2)
 
 
+def grouped(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Rows in which the first cell is blank where it repeats the one above."""
+    firsts = ["", *(row[0] for row in rows)]
+    return [["" if row[0] == above else row[0], *row[1:]] for row, above in zip(rows, firsts, strict=False)]
+
+
 def combination_section(numbers: Mapping[str, Any]) -> Section:
     """Which labels come together, in numbers."""
     kept = sum(numbers["splits"].values())

@@ -16,6 +16,7 @@ VERBS = {
     "pretrain": "train PEACE on an adult cohort",
     "adapt": "carry a checkpoint to another cohort: zero-shot, few-shot or full",
     "evaluate": "score a run's predictions, with intervals, figures and a report",
+    "ablate": "methods and ablations against each other, over protocols and seeds",
     "predict": "label probabilities of WFDB records, from the ECG alone",
     "register": "put an adapted model into the MLflow registry",
     "demo": "the whole path on synthetic cohorts",

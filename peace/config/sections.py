@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from peace.config.ablation import AblateConfig
 from peace.config.base import Section
 from peace.config.data import (
     LabelsConfig,
@@ -64,5 +65,6 @@ class Config(Section):
     pretrain: TrainingConfig = TrainingConfig()
     adapt: AdaptConfig = AdaptConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    ablate: AblateConfig = AblateConfig()
     tracking: TrackingConfig = TrackingConfig()
     ray: RayConfig = RayConfig()

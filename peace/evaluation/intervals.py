@@ -37,7 +37,10 @@ class AucIntervals:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Macro AUC of `b` less that of `a` on the same records, with its interval from joint resamples."""
+    """Macro AUC of `b` less that of `a` on the same records, with its interval from joint resamples.
+
+    Of several pairs: the mean over them, and `by_pair` the difference of each.
+    """
 
     difference: float
     low: float
@@ -45,6 +48,7 @@ class PairedDifference:
     share_not_better: float
     labels: dict[str, float]
     resamples: int
+    by_pair: tuple[float, ...]
 
 
 def auc_intervals(
@@ -73,14 +77,30 @@ def paired_difference(a: Predictions, b: Predictions, resamples: int, level: flo
     Both see the same patients in each resample, so what makes a resample easy or hard cancels out. Raises DataError
     where records, labels or targets differ. Labels without both classes are left out of both.
     """
-    b = _aligned(a, b)
-    columns = [k for k in range(len(a.labels)) if len(np.unique(a.target_nk[:, k])) == 2]
+    return mean_paired_difference([(a, b)], resamples, level, seed)
+
+
+def mean_paired_difference(
+    pairs: Sequence[tuple[Predictions, Predictions]], resamples: int, level: float, seed: int
+) -> PairedDifference:
+    """The mean difference of several pairs of models, such as two methods at several seeds, on the same records.
+
+    All models score the same patients in each resample. The interval speaks of patients: it holds for these trainings.
+    Raises DataError as paired_difference does.
+    """
+    first = pairs[0][0]
+    columns = [k for k in range(len(first.labels)) if len(np.unique(first.target_nk[:, k])) == 2]
     if not columns:
         raise DataError("no label has both classes among these records: there is no AUC to compare")
-    whole = np.ones((1, len(a)))
-    point_k = (weighted_auc(b, columns, whole) - weighted_auc(a, columns, whole))[0]
-    # one seed: the same patients are drawn for both
-    difference = _row_means(resampled_auc(b, columns, resamples, seed) - resampled_auc(a, columns, resamples, seed))
+    whole = np.ones((1, len(first)))
+    points, drawn = [], np.zeros((resamples, len(columns)))
+    for pair in pairs:
+        a, b = (_aligned(first, one) for one in pair)
+        points.append((weighted_auc(b, columns, whole) - weighted_auc(a, columns, whole))[0])
+        # one seed: the same patients are drawn for all
+        drawn += resampled_auc(b, columns, resamples, seed) - resampled_auc(a, columns, resamples, seed)
+    point_k = np.mean(points, axis=0)
+    difference = _row_means(drawn / len(pairs))
     low, high = percentiles(difference, level)
     known = difference[~np.isnan(difference)]
     return PairedDifference(
@@ -88,8 +108,9 @@ def paired_difference(a: Predictions, b: Predictions, resamples: int, level: flo
         low=low,
         high=high,
         share_not_better=float((known <= 0).mean()) if len(known) else float("nan"),
-        labels={a.labels[k]: float(value) for k, value in zip(columns, point_k, strict=True)},
+        labels={first.labels[k]: float(value) for k, value in zip(columns, point_k, strict=True)},
         resamples=resamples,
+        by_pair=tuple(float(values.mean()) for values in points),
     )
 
 

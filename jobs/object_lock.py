@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import threading
 import time
@@ -68,6 +69,7 @@ class _Lock:
         self._beaten = 0.0
         self.done = threading.Event()
         self.lost = False
+        self._interrupted = threading.get_ident()
 
     def take(self) -> None:
         """Create the lock, or take over one that was left. Raises DataError where another job holds it."""
@@ -89,8 +91,6 @@ class _Lock:
 
     def keep(self) -> None:
         """Renew the lock until it is done with; where another job has taken it, interrupt this one."""
-        import _thread
-
         while not self.done.wait(BEAT_SECONDS):
             try:
                 if self._put(IfMatch=self._etag):
@@ -102,7 +102,7 @@ class _Lock:
                 self._note(seen.etag)
             else:
                 self.lost = True
-                _thread.interrupt_main()
+                signal.pthread_kill(self._interrupted, signal.SIGINT)
                 return
 
     def release(self) -> None:

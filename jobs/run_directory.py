@@ -64,16 +64,28 @@ def _set_aside(out: Path, identity: str) -> Path:
     while aside.exists():
         number += 1
         aside = out / "previous" / f"{identity}-{number}"
+    if is_remote(out):
+        _move_objects(cast(Any, out), cast(Any, aside))
+        return aside
+    aside.mkdir(parents=True)
     items = [item for item in out.iterdir() if item.name not in SET_ASIDE_NOT]
-    # run.json last: a move that was cut short is seen and gone on with
-    for item in sorted(items, key=lambda item: item.name == "run.json"):
-        if is_remote(out):
-            store = cast(Any, item).fs
-            store.mv(cast(Any, item).path, cast(Any, aside / item.name).path, recursive=True)
-        else:
-            aside.mkdir(parents=True, exist_ok=True)
-            shutil.move(item, aside / item.name)
+    for item in sorted(items, key=_is_marker):
+        shutil.move(item, aside / item.name)
     return aside
+
+
+def _is_marker(path: Path) -> bool:
+    """run.json goes last, so that a move that was cut short is seen and gone on with."""
+    return path.name == "run.json"
+
+
+def _move_objects(out: Any, aside: Any) -> None:
+    """A store moves nothing: it copies within itself, then the originals are removed."""
+    names = [name.removeprefix(f"{out.path}/") for name in out.fs.find(out.path)]
+    names = [name for name in names if name.split("/")[0] not in SET_ASIDE_NOT]
+    out.fs.copy([f"{out.path}/{name}" for name in names], [f"{aside.path}/{name}" for name in names])
+    out.fs.rm([f"{out.path}/{name}" for name in names if name != "run.json"])
+    out.fs.rm_file(f"{out.path}/run.json")
 
 
 def _changed_keys(before: Any, after: Any, prefix: str = "") -> list[str]:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 
@@ -37,15 +35,14 @@ def values_in(format: int, size: int) -> int:
     return size // np.dtype(ALIGNED[format]).itemsize
 
 
-def read_digital(path: Path, format: int, offset: int, values: int) -> Digital:
-    """The first `values` values after `offset` bytes, as stored: (values,) integers. Fewer where the file ends."""
-    if format in ALIGNED:
-        stored = np.fromfile(path, ALIGNED[format], values, offset=offset)
-        if format in SHIFT:
-            return (stored.astype(np.int32) - SHIFT[format]).astype(np.int16)
-        return stored.astype(stored.dtype.newbyteorder("="), copy=False)
-    raw = np.fromfile(path, np.uint8, bytes_of(format, values), offset=offset)
-    return _packed_12(raw, values) if format == 212 else _packed_24(raw)
+def decode(raw: npt.NDArray[np.uint8], format: int, values: int) -> Digital:
+    """`values` values from the bytes that they take, as stored: (values,) integers."""
+    if format not in ALIGNED:
+        return _packed_12(raw, values) if format == 212 else _packed_24(raw)
+    stored = raw.view(ALIGNED[format])
+    if format in SHIFT:
+        return (stored.astype(np.int32) - SHIFT[format]).astype(np.int16)
+    return stored.astype(stored.dtype.newbyteorder("="), copy=False)
 
 
 def _packed_12(raw: npt.NDArray[np.uint8], values: int) -> Digital:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,12 +17,17 @@ NINE: tuple[str, ...] = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V3", "V5"
 
 # "Lead II", "ECG_V1", and the identifiers of ISO/IEEE 11073-10101 (MDC_ECG_LEAD_V1)
 PREFIX = re.compile(r"^(?:mdc[ _]ecg[ _]lead|ecg|lead)[ _:]+")
-SYNONYMS: dict[str, int] = {name.casefold(): index for index, name in enumerate(LEADS)} | {"di": 0, "dii": 1, "diii": 2}
+SYNONYMS: dict[str, int] = {name.casefold(): index for index, name in enumerate(LEADS)}
+# D for derivation, in Romance languages
+SYNONYMS |= {"di": 0, "dii": 1, "diii": 2, "d1": 0, "d2": 1, "d3": 2}
+# C for chest, as IEC 60601-2-25 names the electrodes
+SYNONYMS |= {f"c{number}": 5 + number for number in range(1, 7)}
 
 
 def lead_index(name: str) -> int | None:
-    """Position in LEADS of a lead named in any spelling we know, None for any other name."""
-    return SYNONYMS.get(PREFIX.sub("", name.strip().casefold()))
+    """Position in LEADS of a lead named in any spelling we know, None for any other name (-aVR among them)."""
+    # NFKC: full-width letters and the single character for a Roman number, in East Asian exports
+    return SYNONYMS.get(PREFIX.sub("", unicodedata.normalize("NFKC", name).strip().casefold()))
 
 
 def arrange(names: Sequence[str], config: LeadsConfig) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.uint8]]:

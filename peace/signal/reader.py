@@ -1,28 +1,28 @@
 """From a WFDB record on disk to millivolts.
 
 Our own reader takes what the three cohorts consist of: one signal file, one value a lead and frame, formats 16, 61,
-80, 160, 212, 24 and 32. Everything else the WFDB specification allows (several files or segments, several values a
-frame, skew, differences, FLAC) goes through the wfdb package, after the same strict reading of the header.
+80, 160, 212, 24 and 32. Several segments are put together here too, by the names of their leads. Everything else the
+WFDB specification allows (several files, several values a frame, skew, differences, FLAC) goes through the wfdb
+package, after the same strict reading of the header.
 """
 
 from __future__ import annotations
 
-import stat
-import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from peace.signal.decode import FORMATS, MISSING, bytes_of, read_digital, values_in
-from peace.signal.header import MAX_SAMPLES, UNITS_MV, Header, SignalLine, parse_header
+from peace.signal.decode import FORMATS, MISSING, bytes_of, decode, values_in
+from peace.signal.fallback import read_through_wfdb
+from peace.signal.files import opened, read
+from peace.signal.header import MAX_SAMPLES, Header, SignalLine, parse_header
 from peace.signal.kernel import to_millivolts
 from peace.signal.unreadable import Unreadable
 
 MAX_HEADER_BYTES = 1_000_000
-FALLBACK_FORMATS = frozenset({8, 310, 311, 508, 516, 524}) | FORMATS
 
 
 @dataclass(frozen=True)
@@ -48,26 +48,35 @@ def read_record(path: Path, seconds: float | None = None) -> Recording:
     """
     record = path.with_suffix("") if path.suffix in (".hea", ".dat") else path
     header = read_header(record)
-    if header.segments or not _is_plain(header.signals):
-        return _through_wfdb(record, header, seconds)
-    return _read_plain(record.parent, header, seconds)
+    most = None if seconds is None else max(1, round(seconds * header.rate))
+    return _read_segments(record, header, most) if header.segments else _read_single(record, header, most)
 
 
 def read_header(record: Path) -> Header:
     """Parse the header of a record (path without extension). Raises Unreadable as parse_header, or missing_header."""
-    place = record.with_name(record.name + ".hea")
-    size = _plain_size(place, "missing_header")
-    if size > MAX_HEADER_BYTES:
-        raise Unreadable("bad_header", f"{place} has {size} bytes")
-    try:
-        content = place.read_bytes()
-    except OSError as error:
-        raise Unreadable("missing_header", f"{place}: {error.strerror}") from None
+    place = f"{record}.hea"
+    with opened(place, "missing_header") as (file, size):
+        if size > MAX_HEADER_BYTES:
+            raise Unreadable("bad_header", f"{place} has {size} bytes")
+        try:
+            content = read(file, size).tobytes()
+        except OSError as error:
+            raise Unreadable("missing_header", f"{place}: {error.strerror}") from None
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
         text = content.decode("latin-1")
     return parse_header(text)
+
+
+def _read_single(record: Path, header: Header, most: int | None) -> Recording:
+    """A record of one segment, or its first `most` frames."""
+    if _is_plain(header.signals):
+        return _read_plain(record.parent, header, most)
+    length = header.n_samples or 0  # without a number, the check of the files refuses
+    frames = length if most is None else min(length, most)
+    samples = read_through_wfdb(record, header, frames)
+    return Recording(tuple(item.lead for item in header.signals), header.rate, samples, length)
 
 
 def _is_plain(signals: tuple[SignalLine, ...]) -> bool:
@@ -76,22 +85,31 @@ def _is_plain(signals: tuple[SignalLine, ...]) -> bool:
     return same and first.format in FORMATS and all(item.per_frame == 1 and item.skew == 0 for item in signals)
 
 
-def _read_plain(folder: Path, header: Header, seconds: float | None) -> Recording:
-    first = header.signals[0]
-    scale = np.array([item.unit_mv for item in header.signals])
-    length = _checked_length(folder, header)
-    frames = _frames_wanted(length, header.rate, seconds)
-    n_leads = len(header.signals)
-    try:
-        digital = read_digital(folder / first.file, first.format, first.offset, frames * n_leads)
-    except OSError as error:
-        raise Unreadable("unreadable_signal", f"{first.file}: {error.strerror or error}") from None
-    digital = digital.reshape(frames, n_leads)
-    baseline = np.array([item.baseline for item in header.signals], np.float64)
-    gain = np.array([item.gain for item in header.signals])
+def _read_plain(folder: Path, header: Header, most: int | None) -> Recording:
+    first, n_leads = header.signals[0], len(header.signals)
+    gain, baseline, scale = _factors(tuple((item.gain, item.baseline, item.unit_mv) for item in header.signals))
+    with opened(f"{folder}/{first.file}", "missing_signal") as (file, size):
+        length = _checked_length(size - first.offset, header)
+        frames = length if most is None else min(length, most)
+        needed = bytes_of(first.format, frames * n_leads)
+        try:
+            raw = read(file, needed, first.offset)
+        except OSError as error:
+            raise Unreadable("unreadable_signal", f"{first.file}: {error.strerror or error}") from None
+    if len(raw) < needed:
+        raise Unreadable("truncated_signal", f"{first.file} gave {len(raw)} of {needed} bytes")
+    digital = decode(raw, first.format, frames * n_leads).reshape(frames, n_leads)
     samples, sums = to_millivolts(digital, MISSING[first.format], baseline, gain, scale)
     errors = _checksum_errors(sums, header) if frames == length else None
     return Recording(tuple(item.lead for item in header.signals), header.rate, samples, length, errors)
+
+
+@lru_cache(maxsize=256)
+def _factors(leads: tuple[tuple[float, int, float], ...]) -> npt.NDArray[np.float64]:
+    """Rows (3, leads) of gain, baseline and millivolts in a unit."""
+    factors = np.array(leads, np.float64).T.copy()
+    factors.setflags(write=False)
+    return factors
 
 
 def _checksum_errors(sums: npt.NDArray[np.int64], header: Header) -> int | None:
@@ -105,11 +123,9 @@ def _checksum_errors(sums: npt.NDArray[np.int64], header: Header) -> int | None:
     return int(np.count_nonzero((sums - np.array(announced, np.int64)) % 65536))
 
 
-def _checked_length(folder: Path, header: Header) -> int:
-    """Frames of a plain record, after making sure that the file holds them all. Nothing is allocated before."""
-    first = header.signals[0]
-    n_leads = len(header.signals)
-    held = _plain_size(folder / first.file, "missing_signal") - first.offset
+def _checked_length(held: int, header: Header) -> int:
+    """Frames of a plain record of which the file holds so many bytes. Nothing is allocated before."""
+    first, n_leads = header.signals[0], len(header.signals)
     if header.n_samples is None:
         length = max(values_in(first.format, held), 0) // n_leads
         if length == 0:
@@ -123,79 +139,35 @@ def _checked_length(folder: Path, header: Header) -> int:
     return header.n_samples
 
 
-def _frames_wanted(length: int, rate: float, seconds: float | None) -> int:
-    return length if seconds is None else min(length, max(1, round(seconds * rate)))
+def _read_segments(record: Path, header: Header, most: int | None) -> Recording:
+    """Put segments together by the names of their leads; NaN where a segment lacks a lead, or is a gap itself.
 
-
-def _through_wfdb(record: Path, header: Header, seconds: float | None) -> Recording:
-    length = _announced_length(record, header)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import wfdb
-
-        try:
-            read: Any = wfdb.rdrecord(str(record), sampto=_frames_wanted(length, header.rate, seconds))
-        except Exception as error:
-            raise Unreadable("unreadable_signal", f"{type(error).__name__}: {error}"[:300]) from None
-    if read.p_signal is None or read.p_signal.ndim != 2:
-        raise Unreadable("unreadable_signal", "no samples came out")
-    samples = np.asarray(read.p_signal, np.float64)
-    if header.signals:  # wfdb drops what is not ASCII: it reads µV as V
-        leads = [item.lead for item in header.signals]
-        scale = [item.unit_mv for item in header.signals]
-    else:
-        leads = [name or "" for name in read.sig_name]
-        unknown = sorted({str(unit) for unit in read.units} - set(UNITS_MV))
-        if unknown:
-            raise Unreadable("unknown_units", ", ".join(unknown))
-        scale = [UNITS_MV[unit] for unit in read.units]
-    return Recording(tuple(leads), header.rate, samples * np.array(scale), length)
-
-
-def _announced_length(record: Path, header: Header) -> int:
-    """Length of a record for wfdb, after checks that bound what wfdb may allocate and open."""
-    if header.n_samples is None:
-        raise Unreadable("bad_header", "no number of samples in a header of several files, segments or values a frame")
+    wfdb goes by position in a record of fixed layout, and takes rate and units of the first segment for all.
+    """
+    length = sum(samples for _, samples in header.segments)
+    if length != header.n_samples or length == 0:
+        raise Unreadable("bad_header", f"{header.n_samples} samples announced, {length} in segments")
+    frames = length if most is None else min(length, most)
+    parts, start = [], 0
     for name, samples in header.segments:
-        if name == "~":
-            continue
-        part = read_header(record.with_name(name))
-        if part.segments:
-            raise Unreadable("bad_header", f"segment {name} consists of segments")
-        if samples and part.n_samples is not None and part.n_samples < samples:
-            raise Unreadable("bad_header", f"segment {name} is shorter than announced")
-        if samples:
-            _check_files(record.parent, part)
-    if header.signals:
-        _check_files(record.parent, header)
-    return header.n_samples
+        if name != "~" and samples and start < frames:  # without samples: the layout of the others
+            parts.append((start, _segment(record.with_name(name), header, samples, frames - start)))
+        start += samples
+    leads = tuple(dict.fromkeys(lead for _, part in parts for lead in part.leads))
+    if len(leads) > header.n_signals or not leads:
+        raise Unreadable("bad_header", f"{header.n_signals} leads announced, {len(leads)} in segments")
+    together = np.full((frames, len(leads)), np.nan)
+    for start, part in parts:
+        together[start : start + len(part.samples), [leads.index(lead) for lead in part.leads]] = part.samples
+    return Recording(leads, header.rate, together, length)
 
 
-def _check_files(folder: Path, header: Header) -> None:
-    by_file: dict[str, list[SignalLine]] = {}
-    for item in header.signals:
-        if item.format not in FALLBACK_FORMATS:
-            raise Unreadable("unsupported_format", f"WFDB format {item.format}")
-        if item.skew > (header.n_samples or 0):
-            raise Unreadable("bad_header", f"skew of {item.skew} samples")
-        by_file.setdefault(item.file, []).append(item)
-    for name, items in by_file.items():
-        size = _plain_size(folder / name, "missing_signal")
-        if len({(item.format, item.offset) for item in items}) > 1:
-            raise Unreadable("bad_header", f"several formats in {name}")
-        frame = sum(item.per_frame for item in items)
-        if items[0].format in FORMATS and header.n_samples is not None:
-            needed = bytes_of(items[0].format, header.n_samples * frame) + items[0].offset
-            if size < needed:
-                raise Unreadable("truncated_signal", f"{name} holds {size} of {needed} bytes")
-
-
-def _plain_size(path: Path, reason: str) -> int:
-    """Size of a plain file: a pipe or a device would block or never end."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError) as error:
-        raise Unreadable(reason, f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise Unreadable(reason, f"{path} is not a plain file")
-    return status.st_size
+def _segment(record: Path, whole: Header, samples: int, most: int) -> Recording:
+    header = read_header(record)
+    names = {item.lead for item in header.signals}
+    if header.segments or header.rate != whole.rate or not len(names) == len(header.signals) <= whole.n_signals:
+        raise Unreadable("bad_header", f"segment {record.name} does not go with the record")
+    part = _read_single(record, header, min(samples, most))
+    if part.length < samples:
+        raise Unreadable("bad_header", f"segment {record.name} is shorter than announced")
+    return part

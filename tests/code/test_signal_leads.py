@@ -35,13 +35,27 @@ def test_order_of_leads_on_disk_does_not_matter(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "lead"),
-    [("AVR", "aVR"), ("avl", "aVL"), (" v1 ", "V1"), ("Lead II", "II"), ("MDC_ECG_LEAD_V6", "V6"), ("ECG aVF", "aVF")],
+    [
+        ("AVR", "aVR"),
+        ("avl", "aVL"),
+        (" v1 ", "V1"),
+        ("Lead II", "II"),
+        ("MDC_ECG_LEAD_V6", "V6"),
+        ("ECG aVF", "aVF"),
+        ("Ⅱ", "II"),
+        ("ＡＶＲ", "aVR"),
+        ("DIII", "III"),
+        ("D1", "I"),
+        ("C4", "V4"),
+    ],
 )
 def test_known_spellings(name: str, lead: str) -> None:
     assert lead_index(name) == LEADS.index(lead)
 
 
-@pytest.mark.parametrize("name", ["MLII", "V7", "V1-V2", "-aVR", "", "resp", "IV", "V", "aV"])
+@pytest.mark.parametrize(
+    "name", ["MLII", "V7", "C7", "C0", "D4", "ECG -aVR", "1", "V1-V2", "-aVR", "", "resp", "IV", "V", "aV"]
+)
 def test_names_that_are_no_lead_of_ours(name: str) -> None:
     assert lead_index(name) is None
 

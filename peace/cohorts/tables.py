@@ -24,6 +24,7 @@ BLOCK = 20_000  # rows turned into columns at a time: Python objects of so many 
 LONGEST_RECORD = 50  # lines that a quoted field may run over
 CHUNK = 1 << 22
 BAR_FROM_BYTES = 20_000_000
+LONGEST_SHOWN = 40  # letters of a column's name in a message
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
 def _read(local: Path, path: Path, columns: Sequence[str], optional: Sequence[str]) -> CsvTable:
     """`local` is where the table of `path` lies on this machine."""
     size = local.stat().st_size
+    if not local.is_file():  # a pipe would be waited for, a device read for ever
+        raise DataError(f"{path} is not a plain file")
     bar: Any = progress(None, f"read {path.name}", unit="row") if size >= BAR_FROM_BYTES else None
     encoding = _encoding(local, path)
     with local.open("rb") as raw, io.TextIOWrapper(raw, encoding, errors="replace", newline="") as stream:
@@ -75,6 +78,17 @@ def _read(local: Path, path: Path, columns: Sequence[str], optional: Sequence[st
     if not read:
         raise DataError(f"{path} has a header but no rows")
     return CsvTable(path, pa.concat_tables(blocks).to_pandas(), malformed)
+
+
+def encoding_of(path: Path) -> str:
+    """How read_table will read a local table's text. Raises DataError where it is empty or cannot be read."""
+    return _encoding(path, path)
+
+
+def columns_of(path: Path) -> list[str]:
+    """Names in the header of a local table."""
+    with path.open(encoding=_encoding(path, path), errors="replace", newline="") as stream:
+        return [name.strip() for name in next(_records(stream), (0, []))[1]]
 
 
 def _encoding(local: Path, path: Path) -> str:
@@ -156,13 +170,17 @@ def _fields(text: str) -> list[str]:
 def _positions(path: Path, header: list[str], columns: Sequence[str], optional: Sequence[str]) -> dict[str, int | None]:
     for name in columns:
         if name not in header:
-            raise DataError(
-                f"{path} has no column '{name}'{nearest(name, header)} (its columns: {', '.join(header[:30])})"
-            )
+            shown = [_printable(found) for found in header[:30]]
+            raise DataError(f"{path} has no column '{name}'{nearest(name, shown)} (its columns: {', '.join(shown)})")
     for name in (*columns, *optional):
         if header.count(name) > 1:
             raise DataError(f"{path} has the column '{name}' twice")
     return {name: header.index(name) if name in header else None for name in (*columns, *optional)}
+
+
+def _printable(name: str) -> str:
+    """A column's name for a message: what a damaged table has there must not reach a terminal."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name[:LONGEST_SHOWN])
 
 
 def _columns(

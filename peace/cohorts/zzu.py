@@ -149,6 +149,8 @@ def _meaning(entry: str, descriptions: dict[str, str]) -> str:
 
 def _descriptions(root: Path, column: int) -> dict[str, str]:
     """Code -> description from ECGCode.csv (column 1: AHA, 2: CHN); empty where the file is absent or unreadable."""
+    if not (root / "ECGCode.csv").is_file():  # nor a pipe, which would be waited for
+        return {}
     try:
         with (
             nearby(root / "ECGCode.csv") as local,

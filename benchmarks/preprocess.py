@@ -1,0 +1,232 @@
+"""How fast records become training data, and how much memory it takes: three ways over the same MIMIC-format records.
+
+    python benchmarks/preprocess.py               (20,000 records; about 3 GB of disk under --work)
+    python benchmarks/preprocess.py --quick       (under two minutes)
+
+plain:   the script a user would write: wfdb.rdrecord, three filtfilt, np.save.
+single:  one process of ours: read, check, condition, and write compressed shards.
+ray:     `peace preprocess` on Ray Data with every core, at two sizes; memory is that of the job and all it starts.
+
+plain and single take turns, one thread each, and the median of their rounds counts. The records of ray are counted
+over the job's work: from a running Ray to the last table, workers' start included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+DISTINCT = 200
+"""Simulated recordings; the files of all records are copies of them, each at its own place on disk."""
+PRESET = ["--preset", "paper", "tracking.enabled=false"]  # 500 Hz, 10 s
+
+
+def make_records(place: Path, n_records: int) -> Path:
+    """Records in files of MIMIC's format and folders, every one readable, and the manifest that lists them."""
+    import pandas as pd
+
+    from peace.cohorts.synthetic import synthesize
+    from peace.config import SyntheticConfig
+
+    base = place / "base"
+    synthesize(base, SyntheticConfig(mimic_records=DISTINCT, zzu_records=0, ptbxl_records=0), 1)
+    sources = sorted((base / "mimic").rglob("*.hea"))
+    rows = []
+    for number in range(n_records):
+        source = sources[number % len(sources)]
+        name = str(50_000_000 + number)
+        folder = place / "files" / f"p{number // 1000}" / f"p{number}" / f"s{name}"
+        folder.mkdir(parents=True)
+        header = source.read_text(encoding="utf-8").replace(source.stem, name)
+        (folder / f"{name}.hea").write_text(header, encoding="utf-8")
+        shutil.copyfile(source.with_suffix(".dat"), folder / f"{name}.dat")
+        rows.append(
+            {
+                "record_id": name, "patient_id": str(number // 3), "cohort": "mimic", "path": str(folder / name),
+                "age_days": 20_000, "sex": "female", "labels": ["LVH"] if number % 5 == 0 else ["NORM"],
+                "split": ("train", "val", "test")[(number // 3 % 10 == 8) + 2 * (number // 3 % 10 == 9)],
+                "excluded": None,
+            }
+        )  # fmt: skip
+    manifest = place / "manifest.parquet"
+    pd.DataFrame(rows).to_parquet(manifest)
+    return manifest
+
+
+def plain(manifest: Path, n_records: int, out: Path) -> float:
+    """Records a second of the usual script, in this process."""
+    import numpy as np
+    import pandas as pd
+    import wfdb
+    from scipy.signal import butter, filtfilt, iirnotch
+
+    high = butter(2, 0.5, "highpass", fs=500)
+    low = butter(4, 100, "lowpass", fs=500)
+    notch = iirnotch(60, 30, fs=500)
+    paths = pd.read_parquet(manifest, columns=["path"])["path"][:n_records]
+    out.mkdir(parents=True)
+    started = time.perf_counter()
+    for number, path in enumerate(paths):
+        signal = np.nan_to_num(wfdb.rdrecord(path).p_signal)
+        for b, a in (high, low, notch):
+            signal = filtfilt(b, a, signal, axis=0)
+        np.save(out / f"{number}.npy", signal[:5000].T.astype(np.float32))
+    return n_records / (time.perf_counter() - started)
+
+
+def single(manifest: Path, n_records: int, out: Path) -> float:
+    """Records a second of one process of ours; what is compiled at the first record is compiled before."""
+    import pandas as pd
+
+    from peace.config import load_config
+    from peace.shards import Recipe, build_part
+
+    config = load_config("paper")
+    recipe = Recipe(config.signal, config.leads, config.quality)
+    table = pd.read_parquet(manifest)[: n_records + 20]
+    rows = [{**row, "labels": list(row["labels"])} for row in table.to_dict("records")]
+    build_part("warm", "train", rows[n_records:], range(len(rows) - n_records), recipe, out)
+    started = time.perf_counter()
+    build_part("measured", "train", rows[:n_records], range(n_records), recipe, out)
+    return n_records / (time.perf_counter() - started)
+
+
+def in_a_process(way: str, manifest: Path, n_records: int, out: Path) -> float:
+    """A measurement in a fresh process with one thread."""
+    command = [sys.executable, __file__, "--measure", way, str(manifest), str(n_records), str(out)]
+    done = subprocess.run(command, env={**os.environ, **ONE_THREAD}, check=True, capture_output=True, text=True)
+    shutil.rmtree(out, ignore_errors=True)
+    return float(done.stdout.split()[-1])
+
+
+def on_ray(manifest: Path, n_records: int, out: Path) -> dict[str, float]:
+    """`peace preprocess` of the first records: records a second, and the peak of memory of all its processes in MB."""
+    import pandas as pd
+
+    part = out.with_suffix(".parquet")
+    pd.read_parquet(manifest)[:n_records].to_parquet(part)
+    command = [sys.executable, "-m", "jobs.preprocess", "--manifest", str(part), "--out", str(out), *PRESET]
+    started = time.perf_counter()
+    job = subprocess.Popen(command, env={**os.environ, **ONE_THREAD}, stdout=subprocess.DEVNULL)
+    peaks = [0.0]
+    watch = threading.Thread(target=_watch, args=(job, peaks))
+    watch.start()
+    if job.wait() != 0:
+        raise SystemExit(f"{' '.join(command)} ended with {job.returncode}")
+    wall = time.perf_counter() - started
+    watch.join()
+    result = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    if result["kept"] + sum(result["rejected"].values()) != n_records:
+        raise SystemExit("some records are not accounted for")
+    size = sum(file.stat().st_size for file in out.rglob("*.parquet")) / max(result["kept"], 1)
+    shutil.rmtree(out)
+    return {"rps": result["records_per_second"], "wall_rps": n_records / wall, "peak_mb": peaks[0], "bytes": size}
+
+
+def _watch(job: subprocess.Popen[bytes], peaks: list[float]) -> None:
+    """Keep the highest sum of the memory of a process and all below it (shared pages counted once, by share)."""
+    while job.poll() is None:
+        peaks[0] = max(peaks[0], sum(_memory_mb(pid) for pid in _family(job.pid)))
+        time.sleep(0.5)
+
+
+def _family(root: int) -> list[int]:
+    parents: dict[int, int] = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(place.name)] = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    family = {root}
+    while grown := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= grown
+    return list(family)
+
+
+def _memory_mb(pid: int) -> float:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
+def measure(work: Path, quick: bool) -> dict[str, Any]:
+    """Everything, in one go."""
+    n_plain, n_single, rounds, small, large = (100, 600, 2, 1000, 4000) if quick else (300, 3000, 3, 5000, 20000)
+    print(f"writing {large} records under {work}", flush=True)
+    manifest = make_records(work, large)
+    single(manifest, 10, work / "compile")
+    turns: dict[str, list[float]] = {"plain": [], "single": []}
+    for turn in range(rounds):
+        turns["plain"].append(in_a_process("plain", manifest, n_plain, work / "plain"))
+        turns["single"].append(in_a_process("single", manifest, n_single, work / "single"))
+        print(f"round {turn + 1}: " + ", ".join(f"{way} {found[-1]:.0f}/s" for way, found in turns.items()), flush=True)
+    few, many = on_ray(manifest, small, work / "small"), on_ray(manifest, large, work / "large")
+    return {
+        "baseline_rps": statistics.median(turns["plain"]),
+        "single_rps": statistics.median(turns["single"]),
+        "ray_rps": many["rps"],
+        "ray_wall_rps": many["wall_rps"],
+        "cores": len(os.sched_getaffinity(0)),
+        "peak_mb_small": few["peak_mb"],
+        "peak_mb_large": many["peak_mb"],
+        "records_small": small,
+        "records_large": large,
+        "bytes_per_record": many["bytes"],
+        "rounds": turns,
+    }
+
+
+def show(found: dict[str, Any]) -> None:
+    """The figures and their ratios beside the targets."""
+    cores, single_rps = found["cores"], found["single_rps"]
+    rows = [
+        ("plain script", f"{found['baseline_rps']:.0f}/s", "", ""),
+        ("one process of ours", f"{single_rps:.0f}/s", f"{single_rps / found['baseline_rps']:.1f} x plain", "12 x"),
+        (
+            f"Ray Data, {cores} cores", f"{found['ray_rps']:.0f}/s",
+            f"{found['ray_rps'] / (cores * single_rps):.2f} x {cores} x one process", "0.75",
+        ),
+        (
+            f"memory at {found['records_large']}", f"{found['peak_mb_large']:.0f} MB",
+            f"{found['peak_mb_large'] / found['peak_mb_small']:.2f} x that at {found['records_small']}", "1.10",
+        ),
+    ]  # fmt: skip
+    for name, value, ratio, target in rows:
+        print(f"{name:28s} {value:>12s}   {ratio:28s} {'target ' + target if target else ''}")
+    print(f"whole command, Ray's start and end included: {found['ray_wall_rps']:.0f} records/s")
+    print(f"{found['bytes_per_record'] / 1000:.1f} kB a record on disk; 120 kB as int16")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="4,000 records instead of 20,000")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="folder for the records; default a temporary one")
+    parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.measure:
+        way, manifest, n_records, out = args.measure
+        print({"plain": plain, "single": single}[way](Path(manifest), int(n_records), Path(out)))
+        return
+    with tempfile.TemporaryDirectory(prefix="peace-benchmark-", dir=args.work) as work:
+        found = measure(Path(work), args.quick)
+    show(found)
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

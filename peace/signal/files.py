@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -14,14 +15,14 @@ import numpy.typing as npt
 from peace.signal.unreadable import Unreadable
 
 # a pipe without a writer would hold up a plain open; has no effect on plain files
-_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 @contextmanager
 def opened(path: Path | str, reason: str) -> Iterator[tuple[int, int]]:
     """Descriptor and size of a plain file. Raises Unreadable with this reason where there is none to be had."""
     try:
-        file = os.open(path, _FLAGS)
+        file = _open(path)
     except (OSError, ValueError) as error:
         raise Unreadable(reason, f"{path}: {getattr(error, 'strerror', None) or error}") from None
     try:
@@ -31,6 +32,21 @@ def opened(path: Path | str, reason: str) -> Iterator[tuple[int, int]]:
         yield file, status.st_size
     finally:
         os.close(file)
+
+
+def _open(path: Path | str) -> int:
+    """A descriptor. A link is followed within the record's own folder: another's tree must not choose what we read."""
+    try:
+        return os.open(path, _FLAGS)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+    target = os.path.realpath(path, strict=True)
+    if not target.startswith(os.path.join(os.path.realpath(os.path.dirname(path)), "")):
+        raise Unreadable(
+            "outside_root", f"{path} is a link out of the record's folder: copy the file, or link the folder"
+        )
+    return os.open(target, _FLAGS)
 
 
 def plain_size(path: Path, reason: str) -> int:

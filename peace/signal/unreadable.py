@@ -8,7 +8,7 @@ from peace.errors import PeaceError
 REASONS: dict[str, str] = {
     "missing_header": "the .hea file is not there, or is not a plain file",
     "bad_header": "the header departs from the WFDB grammar, or contradicts itself",
-    "outside_root": "the header names a signal file outside the record's own folder",
+    "outside_root": "a signal file, or a link, leads out of the record's own folder",
     "zero_length": "the record holds no samples",
     "too_large": "the header announces more samples than any recording of ours has",
     "unknown_units": "a lead is in units other than V, mV, uV or nV",

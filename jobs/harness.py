@@ -64,6 +64,7 @@ class Verb:
     `final` is true; otherwise the verb runs again and finds for itself what is left to do.
     `sections` are the parts of the configuration that this verb reads: a change elsewhere leaves its runs valid.
     `writes_anywhere` says that --out may be in an object store.
+    `exit_code` is that of a result, 0 unless said otherwise; `variant` gives the verb that the arguments ask for.
     A verb that answers a question rather than makes something has `keeps_run` false: without --out it leaves nothing.
     """
 
@@ -80,6 +81,8 @@ class Verb:
     tracked: bool = True
     keeps_run: bool = True
     writes_anywhere: bool = False
+    exit_code: Callable[[dict[str, Any]], int] = field(default=lambda result: 0)
+    variant: Callable[[argparse.Namespace], Verb | None] = field(default=lambda args: None)
 
 
 def main(verb: Verb, argv: Sequence[str] | None = None) -> int:
@@ -87,6 +90,7 @@ def main(verb: Verb, argv: Sequence[str] | None = None) -> int:
     arguments, overrides = split_overrides(list(sys.argv[1:] if argv is None else argv))
     try:
         args = parser_of(verb).parse_args(arguments)
+        verb = verb.variant(args) or verb
         with _terminated_as_interrupt():
             result = execute(verb, args, overrides)
     except KeyboardInterrupt:
@@ -100,7 +104,7 @@ def main(verb: Verb, argv: Sequence[str] | None = None) -> int:
         print(f"peace {verb.name}: {mistake}", file=sys.stderr)
         return 2
     show(verb.tables(result))
-    return 0
+    return verb.exit_code(result)
 
 
 def parser_of(verb: Verb) -> argparse.ArgumentParser:

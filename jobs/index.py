@@ -1,6 +1,7 @@
 """`peace index`: a cohort's raw tree into manifest.parquet, one row a record, excluded ones too.
 
 peace index --cohort ptbxl --root DATA/ptb-xl-1.0.3 --out runs/ptbxl/index
+peace index --check --cohort ptbxl --root DATA/ptb-xl-1.0.3                 is the tree what the reader expects?
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.harness import Job, Table, Verb, main
+from jobs.index_check import CHECK
 from peace.errors import ConfigError, DataError
 from peace.files import file_digest, replacing
 from peace.places import place
@@ -31,6 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--keep-splits", type=place, metavar="FILE", help="an earlier manifest: its patients stay in their splits"
+    )
+    parser.add_argument(
+        "--check",
+        nargs="?",
+        const="sample",
+        choices=("sample", "all"),
+        help="only check the tree against what its reader expects; of the headers a sample, or all",
     )
 
 
@@ -158,6 +167,7 @@ VERB = Verb(
     },
     final=False,  # the tree may have changed: always read it again
     writes_anywhere=True,
+    variant=lambda args: CHECK if args.check else None,
 )
 
 if __name__ == "__main__":

@@ -67,11 +67,12 @@ def read_cohort(cohort: str, root: Path, labels: LabelSet, config: Config) -> Co
         raise DataError(f"unknown cohort '{cohort}'{nearest(cohort, COHORTS)} (known: {', '.join(COHORTS)})")
     root = root.absolute()
     with reaching(root):
-        _check_tree(cohort, root)
+        check_folder(cohort, root)
     return COHORTS[cohort].read(root, labels, config)
 
 
-def _check_tree(cohort: str, root: Path) -> None:
+def check_folder(cohort: str, root: Path) -> None:
+    """Raise DataError where a folder is missing, or cannot be the root of this cohort's tree."""
     known = COHORTS[cohort]
     holds = f"a {known.title} tree holds {', '.join(known.tables)} and {known.signals}/"
     if not root.exists():
@@ -104,4 +105,4 @@ def _hint(cohort: str, root: Path, names: set[str]) -> str:
     return ""
 
 
-__all__ = ["COHORTS", "Cohort", "CohortIndex", "read_cohort"]
+__all__ = ["COHORTS", "Cohort", "CohortIndex", "check_folder", "read_cohort"]

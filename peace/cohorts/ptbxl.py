@@ -98,11 +98,12 @@ def _is_one(text: str) -> bool:
 
 def _parse_codes(column: pd.Series) -> list[Codes | None]:
     """The scp_codes of each record (a Python dict literal: code -> likelihood), or None where it is not one."""
-    parsed = {text: _parse(text) for text in column.unique()}
+    parsed = {text: parse_codes(text) for text in column.unique()}
     return [parsed[text] for text in column]
 
 
-def _parse(text: str) -> Codes | None:
+def parse_codes(text: str) -> Codes | None:
+    """Code -> likelihood of one cell of scp_codes, or None where it is no Python dict literal of numbers."""
     if len(text) > LONGEST_CODES:
         return None
     try:

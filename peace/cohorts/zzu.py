@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +41,8 @@ def read(root: Path, labels: LabelSet, config: Config) -> CohortIndex:
     ids = frame["ECG_ID"].mask(frame["ECG_ID"].isin(ABSENT), "")
     names = unique_ids(ids, frame["line"])
     aha, chn = _parse_codes(frame["AHA_code"]), _parse_codes(frame["CHN_code"])
-    targets, entries = _label(aha, names, labels, "aha", modified, _descriptions(root, 1), counts=True)
-    chn_targets, chn_entries = _label(chn, names, labels, "chn", modified, _descriptions(root, 2), counts=either)
+    targets, entries = _label(aha, names, labels, "aha", modified, code_book(root, 1), counts=True)
+    chn_targets, chn_entries = _label(chn, names, labels, "chn", modified, code_book(root, 2), counts=either)
     if either:
         targets |= chn_targets
     days = pd.to_numeric(frame["Age"].str.extract(DAYS, expand=False), errors="coerce").astype("float64")
@@ -109,7 +110,7 @@ def _label(
     labels: LabelSet,
     vocabulary: str,
     modified: bool,
-    descriptions: dict[str, str],
+    descriptions: Mapping[str, str],
     counts: bool,
 ) -> tuple[npt.NDArray[np.bool_], list[Entry]]:
     """(records, labels) flags of one code column, and its entries of the audit."""
@@ -125,18 +126,18 @@ def _label(
     ).reshape(len(codes), len(labels.labels))
     audit = []
     for entry, count in met.counts.items():
-        reading, meaning = readings[entry], _meaning(entry, descriptions)
+        reading, words = readings[entry], meaning(entry, descriptions)
         decided = reading.decided
-        if descriptions and not meaning and decided == "code outside the label set":
+        if descriptions and not words and decided == "code outside the label set":
             decided = "unknown code"
         if not counts:
             decided = f"column not read; would be: {decided}" if reading.labels else "column not read"
         found = reading.labels if counts else ()
-        audit.append(Entry(vocabulary, entry, meaning, count, found, decided, met.examples[entry]))
+        audit.append(Entry(vocabulary, entry, words, count, found, decided, met.examples[entry]))
     return targets, audit
 
 
-def _meaning(entry: str, descriptions: dict[str, str]) -> str:
+def meaning(entry: str, descriptions: Mapping[str, str]) -> str:
     """The code book's words for an entry, such as 'ST deviation + Depression'."""
     compact = entry.replace(" ", "")
     if compact in descriptions:
@@ -147,7 +148,7 @@ def _meaning(entry: str, descriptions: dict[str, str]) -> str:
     return f"{descriptions[base]} + {descriptions.get(modifier, modifier)}"
 
 
-def _descriptions(root: Path, column: int) -> dict[str, str]:
+def code_book(root: Path, column: int) -> dict[str, str]:
     """Code -> description from ECGCode.csv (column 1: AHA, 2: CHN); empty where the file is absent or unreadable."""
     if not (root / "ECGCode.csv").is_file():  # nor a pipe, which would be waited for
         return {}

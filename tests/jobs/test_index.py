@@ -1,6 +1,7 @@
 """`peace index` end to end: what it leaves, what it counts, and how it refuses."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -213,3 +214,35 @@ def test_the_module_runs_by_itself_and_starts_light() -> None:
         "import sys, jobs.index; sys.exit(any(name in sys.modules for name in ('pandas', 'pyarrow', 'torch', 'ray')))"
     )
     assert subprocess.run([sys.executable, "-c", light], timeout=60).returncode == 0
+
+
+def test_the_check_of_a_tree(
+    synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["--check", "all", "--cohort", "zzu", "--preset", "debug", "--root"]
+    assert main(VERB, [*words, str(synthetic / "zzu")]) == 0
+    assert "as expected" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == [], "a check without --out leaves nothing"
+    root = shutil.copytree(synthetic / "zzu", tmp_path / "tree")
+    for signal in sorted(root.rglob("*.dat"))[:30]:
+        signal.unlink()
+    assert main(VERB, [*words, str(root), "--out", "out"]) == 2
+    told = capsys.readouterr()
+    assert len(told.err.splitlines()) == 21
+    assert told.err.startswith("AttributesDictionary.csv:")
+    assert told.err.splitlines()[-1].startswith("... and 10 more")
+    result = json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))
+    assert (result["holds"], result["counts"], result["headers_read"]) == (False, {"missing_signal": 30}, 30)
+    assert len(result["departures"]) == 30
+    assert not (tmp_path / "out" / "manifest.parquet").exists()
+
+
+def test_the_report_of_an_index_is_made_and_named(synthetic: Path, tmp_path: Path) -> None:
+    result = index("ptbxl", synthetic / "ptbxl", tmp_path)
+    told = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    for name in ("indexed", "kept", "excluded"):
+        assert told["records"][name] == result[name]
+    for name in ("labels", "splits", "labels_by_split"):
+        assert told[name] == result[name]
+    assert "data:image/png" in (tmp_path / "report.html").read_text(encoding="utf-8")

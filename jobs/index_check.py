@@ -1,0 +1,70 @@
+"""`peace index --check`: whether a cohort's tree is what its reader expects, file by file and line by line.
+
+peace index --check --cohort zzu --root DATA/zzu-pecg
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from jobs.harness import Job, Table, Verb
+
+SHOWN = 20
+DEPARTS = 2  # exit code of a tree that departs
+
+
+def work(job: Job) -> dict[str, Any]:
+    """Check the tree and print the first departures, one a line; result.json holds them all."""
+    from peace.cohorts.contract import check_tree
+    from peace.labels import load_label_set
+
+    args = job.args
+    labels = load_label_set(job.config.labels.set)
+    contract = check_tree(args.cohort, args.root, labels, job.config, every_header=args.check == "all")
+    for departure in contract.departures[:SHOWN]:
+        print(departure, file=sys.stderr)
+    total = sum(contract.counts.values())
+    if total > SHOWN:
+        print(f"... and {total - SHOWN:,} more: with --out DIR they stand in DIR/result.json", file=sys.stderr)
+    return {
+        "cohort": contract.cohort,
+        "root": str(args.root.absolute()),
+        "holds": not total,
+        "records": contract.records,
+        "published": contract.whole,
+        "headers_read": contract.headers,
+        "counts": contract.counts,
+        "departures": [asdict(departure) for departure in contract.departures],
+    }
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """What was looked at, and how often each kind of departure was met."""
+    from peace.cohorts.contract import KINDS
+
+    whole = result["published"]
+    part = "" if result["records"] >= whole else ", a part"
+    title = f"{result['cohort']}: {'as expected' if result['holds'] else 'departs from what is expected'}"
+    rows = [
+        ["records whose files were looked for", f"{result['records']:,} (published: {whole:,}{part})"],
+        ["headers and sizes read", f"{result['headers_read']:,}"],
+    ]
+    rows += [[f"{kind}: {KINDS[kind]}", f"{count:,}"] for kind, count in result["counts"].items()]
+    return [Table(title, ("", "n"), rows)]
+
+
+CHECK = Verb(
+    name="index --check",
+    summary="Check a cohort's tree against what its reader expects.",
+    add_arguments=lambda parser: None,  # those of `peace index`
+    work=work,
+    tables=tables,
+    sections=("labels",),
+    identity=lambda args: {"cohort": args.cohort, "root": str(args.root.absolute()), "check": args.check},
+    final=False,
+    tracked=False,
+    keeps_run=False,
+    exit_code=lambda result: 0 if result["holds"] else DEPARTS,
+)

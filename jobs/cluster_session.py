@@ -12,9 +12,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from peace.config import RayConfig
 from peace.errors import DataError
+from peace.places import STORE_ENVIRONMENT
 
 # Set before ray is imported, where the user has not set them: no usage reports, Train V2, no hint about
 # accelerators on every start.
@@ -63,13 +65,21 @@ def _join(address: str) -> None:
     try:
         _knock(address)
         with _our_signal_handlers():
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(
+                address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_store_environment()
+            )
     except (OSError, ValueError) as error:  # a ConnectionError is an OSError
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
             f"cannot join the Ray cluster at {address} ({first}): check ray.address and RAY_ADDRESS"
         ) from None
     _quiet()
+
+
+def _store_environment() -> dict[str, Any] | None:
+    """Which object store we mean, for workers elsewhere; a submitted job's own environment reaches them already."""
+    found = {name: os.environ[name] for name in STORE_ENVIRONMENT if name in os.environ}
+    return {"env_vars": found} if found and "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ else None
 
 
 def _knock(address: str) -> None:

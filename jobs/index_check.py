@@ -10,6 +10,8 @@ from dataclasses import asdict
 from typing import Any
 
 from jobs.harness import Job, Table, Verb
+from peace.errors import ConfigError
+from peace.places import is_remote
 
 SHOWN = 20
 DEPARTS = 2  # exit code of a tree that departs
@@ -21,6 +23,8 @@ def work(job: Job) -> dict[str, Any]:
     from peace.labels import load_label_set
 
     args = job.args
+    if is_remote(args.root):
+        raise ConfigError(f"--root {args.root}: `peace index --check` looks at a local or mounted tree")
     labels = load_label_set(job.config.labels.set)
     contract = check_tree(args.cohort, args.root, labels, job.config, every_header=args.check == "all")
     for departure in contract.departures[:SHOWN]:

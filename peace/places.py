@@ -23,7 +23,13 @@ from peace.errors import ConfigError, DataError
 SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
 ADDRESS = re.compile(r"^(s3a?|gs|gcs|az|abfss?|hdfs|https?|file):/")
 # What a worker on another machine must know to reach the same store; its credentials are its own.
-ENVIRONMENT = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_NO_SIGN_REQUEST")
+STORE_ENVIRONMENT = (
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_NO_SIGN_REQUEST",
+)
 ATTEMPTS = 5  # of botocore, with doubling pauses; s3fs repeats what a server calls too fast on top of it
 CONNECT_SECONDS = 10
 READ_SECONDS = 60

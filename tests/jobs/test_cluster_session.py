@@ -25,16 +25,17 @@ with ray_session(RayConfig()):
     with ray_session(RayConfig()):
         assert ray.get_runtime_context().gcs_address == address
     assert ray.is_initialized()
-    import subprocess, sys
+    import os, subprocess, sys
     join = (
         "import sys, ray\\n"
         "from jobs.cluster_session import ray_session\\n"
         "from peace.config import RayConfig\\n"
         "with ray_session(RayConfig(address=sys.argv[1])):\\n"
-        "    print(ray.get(ray.remote(lambda: 6 * 7).remote()))\\n"
+        "    print(ray.get(ray.remote(lambda: __import__('os').environ['AWS_ENDPOINT_URL']).remote()))\\n"
     )
-    joined = subprocess.run([sys.executable, "-c", join, address], capture_output=True, text=True, check=True)
-    assert joined.stdout.strip() == "42", joined
+    env = {**os.environ, "AWS_ENDPOINT_URL": "http://store"}
+    joined = subprocess.run([sys.executable, "-c", join, address], capture_output=True, text=True, check=True, env=env)
+    assert joined.stdout.strip() == "http://store", joined
     assert ray.get(ray.remote(lambda: 1).remote()) == 1  # the guest's leaving did not end the cluster
 assert not ray.is_initialized()
 """

@@ -337,7 +337,7 @@ def test_killed_and_started_again_ends_where_uninterrupted_ends(server: S3Server
 
 
 @pytest.mark.heavy
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 def test_trainings_read_shards_from_a_bucket(server: S3Server, small_cohorts: Path, tmp_path: Path) -> None:
     for cohort in ("mimic", "zzu"):
         upload(small_cohorts / f"shards-{cohort}", f"s3://runs/train/{cohort}")
@@ -348,7 +348,6 @@ def test_trainings_read_shards_from_a_bucket(server: S3Server, small_cohorts: Pa
         [*adults, "--out", "adults"],
         [*adults, "--out", "streamed", "ray.in_memory_mb=0"],
         ["pretrain", "--shards", small_cohorts / "shards-mimic", "--out", "local", *SETTINGS],
-        [*children, "--out", "zero", "--protocol", "zero-shot"],
         [*children, "--out", "few", "--protocol", "few-shot", "--shots", "2"],
         ["evaluate", "--run", "few", *SETTINGS],
     ):

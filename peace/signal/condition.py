@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from peace.config import LeadsConfig, QualityConfig, SignalConfig
-from peace.signal.filters import HIGHEST_SHARE, cascade, ratio, resample, zero_phase
+from peace.signal.filters import HIGHEST_SHARE, cascade, ratio, reflection, resample, zero_phase
 from peace.signal.kernel import to_microvolts
 from peace.signal.leads import LEADS, arrange
 from peace.signal.policy import AFTER_FILTER, BEFORE_FILTER, FLAGS, judge, mend
@@ -62,7 +62,10 @@ def condition(
     _refuse_short(recording, quality)
     n_window = min(len(recording.samples), max(1, round(signal.seconds * rate)))
     n_context = min(len(recording.samples), n_window + round(signal.margin_seconds * rate))
-    ordered = _ordered(recording.samples[:n_context], positions)
+    reach = reflection(n_context, rate)
+    room = np.empty((n_context + 2 * reach, len(LEADS)))
+    ordered = room[reach : reach + n_context]
+    _put_in_order(recording.samples[:n_context], positions, ordered)
 
     recipe = signal.filters.of(cohort)
     findings = measure(ordered[:n_window], mask, rate, recipe.notch_hz, quality)
@@ -72,7 +75,9 @@ def condition(
     ordered, mask, repairs, values["repaired_share"] = mend(ordered, n_window, mask, findings, quality)
 
     highest_hz = min(recipe.lowpass_hz, HIGHEST_SHARE * signal.rate)
-    filtered = zero_phase(ordered, cascade(rate, recipe.highpass_hz, highest_hz, recipe.notch_hz), rate)
+    end, left = reach + len(ordered), reflection(len(ordered), rate)
+    sections = cascade(rate, recipe.highpass_hz, highest_hz, recipe.notch_hz)
+    filtered = zero_phase(room[reach - left : end + left], left, sections)
     stored, n_samples, values["clipped_share"] = _microvolts(
         resample(filtered, rate, signal.rate, n_samples_of(signal)), n_window, rate, signal
     )
@@ -88,13 +93,15 @@ def _refuse_short(recording: Recording, quality: QualityConfig) -> None:
         raise Unreadable("too_short", f"{seconds:g} s")
 
 
-def _ordered(samples: npt.NDArray[np.float64], positions: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """A copy in the order of LEADS, zero where a lead is absent."""
-    if len(positions) == len(LEADS):
-        return np.take(samples, np.argsort(positions), axis=1)
-    ordered = np.zeros((len(samples), len(LEADS)))
-    ordered[:, positions] = samples
-    return ordered
+def _put_in_order(
+    samples: npt.NDArray[np.float64], positions: npt.NDArray[np.intp], ordered: npt.NDArray[np.float64]
+) -> None:
+    """Copy in the order of LEADS, zero where a lead is absent."""
+    whole = len(positions) == len(LEADS)
+    ordered[:] = samples if whole else 0.0
+    for column, lead in enumerate(positions.tolist()):
+        if not whole or column != lead:
+            ordered[:, lead] = samples[:, column]
 
 
 def _microvolts(

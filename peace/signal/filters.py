@@ -49,14 +49,17 @@ def _flat(key: bytes, n_sections: int) -> tuple[tuple[float, ...], tuple[float, 
     return tuple(factors.ravel().tolist()), tuple(signal.sosfilt_zi(sections).ravel().tolist())
 
 
-def zero_phase(samples: npt.NDArray[np.float64], sections: Sections, rate: float) -> npt.NDArray[np.float64]:
-    """Filter (samples, 12) along time, both ways; the ends are continued by a second of odd reflection."""
+def zero_phase(room: npt.NDArray[np.float64], reach: int, sections: Sections) -> npt.NDArray[np.float64]:
+    """Filter along time, both ways, in place: the samples of (reach + samples + reach, 12).
+
+    The ends are continued by `reach` samples of odd reflection, for which there must be room.
+    """
     factors, start = _flat(sections.tobytes(), len(sections))
-    return filter_both_ways(samples, factors, start, reflection(len(samples), rate))
+    return filter_both_ways(room, factors, start, reach)
 
 
 def reflection(n_samples: int, rate: float) -> int:
-    """Samples by which each end is continued."""
+    """Samples by which each end is continued before the filter: a second."""
     return min(n_samples - 1, round(rate))
 
 

@@ -10,6 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from peace.signal.unreadable import Unreadable
 
@@ -37,11 +38,11 @@ COUNT = re.compile(r"\d{1,18}", re.ASCII)
 UNITS_MV = {"V": 1e3, "v": 1e3, "mV": 1.0, "mv": 1.0, "uV": 1e-3, "uv": 1e-3, "µV": 1e-3, "μV": 1e-3, "nV": 1e-6}
 
 
-@dataclass(frozen=True)
-class SignalLine:
+class SignalLine(NamedTuple):
     """One lead of a header: where its samples lie and how they become millivolts."""
 
     file: str
+    checksum: int | None
     format: int
     per_frame: int
     skew: int
@@ -49,8 +50,6 @@ class SignalLine:
     gain: float
     baseline: int
     units: str
-    initial: int | None
-    checksum: int | None
     lead: str
 
     @property
@@ -136,26 +135,23 @@ def _signal_line(line: str) -> SignalLine:
     if len(words) < 2:
         raise Unreadable("bad_header", f"signal line {line[:80]!r}")
     _refuse_other_folders(words[0])
-    form, per_frame, skew, offset = _form(words[1])
-    numbers = [_whole(word, line) for word in words[3:8]]
-    _resolution, zero, initial, checksum, _block = numbers + [None] * (5 - len(numbers))
-    gain, baseline, units = _gain(words[2], zero or 0) if len(words) > 2 else (DEFAULT_GAIN, 0, "mV")
+    varying = [_whole(word) for word in words[5:7]]  # first sample and checksum: the rest is alike in many records
     return SignalLine(
-        file=words[0],
-        format=form,
-        per_frame=per_frame,
-        skew=skew,
-        offset=offset,
-        gain=gain,
-        baseline=baseline,
-        units=units,
-        initial=initial,
-        checksum=checksum,
-        lead=words[8].strip() if len(words) > 8 else "",
+        words[0], varying[1] if len(varying) > 1 else None, *_description(*words[1:5], rest=tuple(words[7:]))
     )
 
 
 @lru_cache(maxsize=1024)
+def _description(
+    form: str, gain: str = "", resolution: str = "0", zero: str = "0", rest: tuple[str, ...] = ()
+) -> tuple[int, int, int, int, float, int, str, str]:
+    """Format, samples a frame, skew, byte offset, gain, baseline, units and lead; `rest` is block size and lead."""
+    for word in (resolution, *rest[:1]):
+        _whole(word)
+    scale = _gain(gain, _whole(zero)) if gain else (DEFAULT_GAIN, 0, "mV")
+    return *_form(form), *scale, rest[1].strip() if len(rest) > 1 else ""
+
+
 def _form(word: str) -> tuple[int, int, int, int]:
     """Format, samples a frame, skew and byte offset."""
     match = FORMAT.fullmatch(word)
@@ -167,7 +163,6 @@ def _form(word: str) -> tuple[int, int, int, int]:
     return int(match[1]), per_frame, int(match[3] or 0), int(match[4] or 0)
 
 
-@lru_cache(maxsize=1024)
 def _gain(word: str, adc_zero: int) -> tuple[float, int, str]:
     """Gain in units a millivolt, baseline (the ADC's zero where none is written) and units."""
     match = GAIN.fullmatch(word)
@@ -181,13 +176,14 @@ def _gain(word: str, adc_zero: int) -> tuple[float, int, str]:
     return gain, int(match[2]) if match[2] is not None else adc_zero, match[3] or "mV"
 
 
-def _whole(word: str, line: str) -> int:
+def _whole(word: str) -> int:
     digits = word[1:] if word[0] in "+-" else word
     if not (digits.isdecimal() and digits.isascii() and len(digits) <= LONGEST_NUMBER):
-        raise Unreadable("bad_header", f"{word[:40]!r} in signal line {line[:80]!r}")
+        raise Unreadable("bad_header", f"{word[:40]!r} for a whole number in a signal line")
     return int(word)
 
 
+@lru_cache(maxsize=16)
 def _refuse_other_folders(name: str) -> None:
     if "/" in name or "\\" in name or "\0" in name or name in (".", "..", "-"):
         raise Unreadable("outside_root", f"signal file {name[:80]!r}")

@@ -27,37 +27,31 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 
 @compiled
-def _both_ways(samples: Any, sections: Any, start: Any, reflection: int) -> Any:
-    n_samples, n_leads = samples.shape
-    extended = np.empty((n_samples + 2 * reflection, n_leads))
-    for time in range(reflection):
-        for lead in range(n_leads):
-            extended[time, lead] = 2 * samples[0, lead] - samples[reflection - time, lead]
-            mirrored = samples[n_samples - 2 - time, lead]
-            extended[reflection + n_samples + time, lead] = 2 * samples[n_samples - 1, lead] - mirrored
-    extended[reflection : reflection + n_samples] = samples
-    sweep(extended, sections, start, 0, 1)
-    sweep(extended, sections, start, len(extended) - 1, -1)
-    return extended[reflection : reflection + n_samples]
+def _both_ways(room: Any, sections: Any, start: Any, reach: int) -> None:
+    first, last = reach, len(room) - reach - 1
+    for time in range(1, reach + 1):
+        for lead in range(N_LEADS):
+            room[first - time, lead] = 2 * room[first, lead] - room[first + time, lead]
+            room[last + time, lead] = 2 * room[last, lead] - room[last - time, lead]
+    sweep(room, sections, start, 0, 1)
+    sweep(room, sections, start, len(room) - 1, -1)
 
 
-def filter_both_ways(
-    samples: Samples, sections: tuple[float, ...], start: tuple[float, ...], reflection: int
-) -> Samples:
-    """Zero-phase cascade over (samples, 12).
+def filter_both_ways(room: Samples, sections: tuple[float, ...], start: tuple[float, ...], reach: int) -> Samples:
+    """Zero-phase cascade in place over C-ordered (reach + samples + reach, 12); gives the samples.
 
-    `sections` and `start` as peace.signal.vectors.sweep takes them; the ends are continued by `reflection` samples of
-    odd reflection, less than there are samples.
+    `sections` and `start` as peace.signal.vectors.sweep takes them. The first and the last `reach` rows are room for
+    the odd reflection that continues the ends.
     """
-    if samples.ndim != 2 or samples.shape[1] != N_LEADS or not reflection < len(samples):
-        raise ValueError(f"cannot filter {samples.shape} with {reflection} samples of reflection")
-    filtered: Samples = _both_ways(np.ascontiguousarray(samples), sections, start, reflection)
-    return filtered
+    if room.ndim != 2 or room.shape[1] != N_LEADS or not 3 * reach < len(room) or not room.flags.c_contiguous:
+        raise ValueError(f"cannot filter {room.shape} with {reach} samples of reflection")
+    _both_ways(room, sections, start, reach)
+    return room[reach : len(room) - reach]
 
 
 @compiled
-def to_millivolts(digital: Any, missing: int, baseline: Any, gain: Any, scale: Any) -> Any:
-    """(samples, leads) integers as mV: (value - baseline) / gain * scale of each lead, NaN for the `missing` value.
+def to_millivolts(digital: Any, missing: int, baseline: Any, factor: Any) -> Any:
+    """(samples, leads) integers as mV: (value - baseline) * factor of each lead, NaN for the `missing` value.
 
     Gives the millivolts and the sum of the integers of each lead.
     """
@@ -66,46 +60,10 @@ def to_millivolts(digital: Any, missing: int, baseline: Any, gain: Any, scale: A
     for time in range(n_samples):
         for lead in range(n_leads):
             value = digital[time, lead]
-            known = (value - baseline[lead]) / gain[lead] * scale[lead]
+            known = (value - baseline[lead]) * factor[lead]
             samples[time, lead] = np.nan if value == missing else known
             sums[lead] += value
     return samples, sums
-
-
-@compiled
-def survey(samples: Any, rail: float, block: int, probe: Any) -> Any:
-    """One look at (samples, leads) in mV, missing values (NaN) counting as 0 in sums.
-
-    Gives, by lead: missing samples, lowest, highest, samples at or beyond the rail, largest change from one sample to
-    the next; the sums of each whole `block` of samples (blocks, leads); and the sums (3, leads) of the samples weighted
-    by each row of `probe` (3, samples).
-    """
-    n_samples, n_leads = samples.shape
-    missing, railed, jumps = np.zeros(n_leads), np.zeros(n_leads), np.zeros(n_leads)
-    lowest, highest = np.full(n_leads, np.inf), np.full(n_leads, -np.inf)
-    n_blocks = n_samples // block
-    sums, weighted = np.zeros((n_blocks + 1, n_leads)), np.zeros((3, n_leads))
-    for current in range(n_blocks + 1):
-        start, end = current * block, min((current + 1) * block, n_samples)
-        for time in range(start, end):  # without branches: selections run over several leads at once
-            for lead in range(n_leads):
-                value = samples[time, lead]
-                lowest[lead] = value if value < lowest[lead] else lowest[lead]
-                highest[lead] = value if value > highest[lead] else highest[lead]
-                missing[lead] += 1.0 if value != value else 0.0
-                railed[lead] += 1.0 if abs(value) >= rail else 0.0
-                jump = abs(value - samples[max(time - 1, 0), lead])
-                jumps[lead] = jump if jump > jumps[lead] else jumps[lead]
-        for time in range(start, end):
-            first, second, third = probe[0, time], probe[1, time], probe[2, time]
-            for lead in range(n_leads):
-                value = samples[time, lead]
-                known = 0.0 if value != value else value
-                sums[current, lead] += known
-                weighted[0, lead] += first * known
-                weighted[1, lead] += second * known
-                weighted[2, lead] += third * known
-    return missing, lowest, highest, railed, jumps, sums[:n_blocks], weighted
 
 
 @compiled

@@ -87,7 +87,7 @@ def _is_plain(signals: tuple[SignalLine, ...]) -> bool:
 
 def _read_plain(folder: Path, header: Header, most: int | None) -> Recording:
     first, n_leads = header.signals[0], len(header.signals)
-    gain, baseline, scale = _factors(tuple((item.gain, item.baseline, item.unit_mv) for item in header.signals))
+    baseline, factor = _scales(tuple((item.baseline, item.unit_mv / item.gain) for item in header.signals))
     with opened(f"{folder}/{first.file}", "missing_signal") as (file, size):
         length = _checked_length(size - first.offset, header)
         frames = length if most is None else min(length, most)
@@ -99,17 +99,17 @@ def _read_plain(folder: Path, header: Header, most: int | None) -> Recording:
     if len(raw) < needed:
         raise Unreadable("truncated_signal", f"{first.file} gave {len(raw)} of {needed} bytes")
     digital = decode(raw, first.format, frames * n_leads).reshape(frames, n_leads)
-    samples, sums = to_millivolts(digital, MISSING[first.format], baseline, gain, scale)
+    samples, sums = to_millivolts(digital, MISSING[first.format], baseline, factor)
     errors = _checksum_errors(sums, header) if frames == length else None
     return Recording(tuple(item.lead for item in header.signals), header.rate, samples, length, errors)
 
 
 @lru_cache(maxsize=256)
-def _factors(leads: tuple[tuple[float, int, float], ...]) -> npt.NDArray[np.float64]:
-    """Rows (3, leads) of gain, baseline and millivolts in a unit."""
-    factors = np.array(leads, np.float64).T.copy()
-    factors.setflags(write=False)
-    return factors
+def _scales(leads: tuple[tuple[int, float], ...]) -> npt.NDArray[np.float64]:
+    """Rows (2, leads) of baseline and millivolts in a step."""
+    scales = np.array(leads, np.float64).T.copy()
+    scales.setflags(write=False)
+    return scales
 
 
 def _checksum_errors(sums: npt.NDArray[np.int64], header: Header) -> int | None:

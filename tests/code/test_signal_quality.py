@@ -12,6 +12,7 @@ from wfdb_files import heartbeats
 from peace.config import Config, LeadsConfig, QualityConfig, SignalConfig, build_config
 from peace.errors import ConfigError
 from peace.signal import FLAGS, LEADS, QUALITY, REASONS, Conditioned, Recording, Unreadable, condition, condition_file
+from peace.signal.survey import COSINE, HIGHEST, JUMP, LOWEST, MISSING, RAILED, SINE, survey
 
 # disturbs I, II and III without a contradiction between them
 HALVES = np.array([0.5, 1, 0.5] + [1] * 9)
@@ -238,6 +239,28 @@ def test_quality_columns_measure_what_they_are_named_for() -> None:
     expected = np.sqrt(np.mean((exchanged[:, 0] + exchanged[:, 2] - exchanged[:, 1]) ** 2))
     assert run(exchanged).quality["einthoven_mv"] == pytest.approx(expected)
     assert expected > 0.1
+
+
+@pytest.mark.parametrize(("n_samples", "block"), [(2, 250), (250, 250), (1013, 250), (1000, 1)])
+def test_survey_equals_numpy(n_samples: int, block: int) -> None:
+    random = np.random.default_rng(0)
+    samples, probe = random.normal(0, 5, (n_samples, 12)), random.normal(0, 1, (2, n_samples))
+    samples[random.random(samples.shape) < 0.05] = np.nan
+    samples[0] = 1.0
+    found, spread, contradiction = survey(samples, 4.0, block, probe)
+    known = np.nan_to_num(samples)
+    jumps = np.abs(np.diff(samples, axis=0))
+    np.testing.assert_array_equal(found[LOWEST], np.nanmin(samples, axis=0))
+    np.testing.assert_array_equal(found[HIGHEST], np.nanmax(samples, axis=0))
+    np.testing.assert_array_equal(found[JUMP], np.where(np.isnan(jumps), 0, jumps).max(axis=0))
+    np.testing.assert_array_equal(found[MISSING], np.isnan(samples).sum(axis=0))
+    np.testing.assert_array_equal(found[RAILED], (np.abs(known) >= 4).sum(axis=0))
+    np.testing.assert_allclose(found[[COSINE, SINE]], probe @ known, atol=1e-9)
+    n_blocks = n_samples // block
+    means = known[: n_blocks * block].reshape(n_blocks, block, 12).mean(axis=1)
+    np.testing.assert_allclose(spread, means.std(axis=0) if n_blocks > 1 else np.full(12, np.nan), atol=1e-9)
+    error = samples[:, 0] + samples[:, 2] - samples[:, 1]
+    assert contradiction == pytest.approx(np.nanmean(error**2))
 
 
 @pytest.mark.real

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 from cohort_manifests import manifest_row, write_cohort, write_manifest
+from preprocess_runs import SETTINGS, content
 
 from jobs import preprocess
 from jobs.cluster_session import ray_session
@@ -23,8 +19,6 @@ from jobs.harness import main
 from peace.config import LeadsConfig, QualityConfig, RayConfig, SignalConfig
 from peace.shards import ShardSet
 from peace.signal import condition_file
-
-SETTINGS = ["--preset", "debug", "tracking.enabled=false"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,17 +33,6 @@ def run(manifest: Path, out: Path, *settings: str) -> int:
 
 def result_of(out: Path) -> dict:
     return json.loads((out / "result.json").read_text())
-
-
-def content(out: Path) -> list[tuple]:
-    """Everything that the shards hold, sorted by record: equal for equal output, whatever the shard files."""
-    rows = []
-    for file in sorted((out / "shards").glob("*/*.parquet")):
-        table = pq.read_table(file)
-        signals = table["signal"].combine_chunks().to_numpy_ndarray()
-        plain = table.drop_columns(["signal", "lead_mask", "peak_to_peak_mv"]).to_pylist()
-        rows += [(row["record_id"], repr(row), signals[index].tobytes()) for index, row in enumerate(plain)]
-    return sorted(rows)
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +150,20 @@ def test_added_records_are_taken_in_and_only_they_are_read(tmp_path: Path) -> No
     assert {row[0] for row in content(tmp_path / "out")} == {row["record_id"] for row in rows[:15]}
 
 
+def test_a_recording_changed_in_between_is_not_noticed_until_fresh(tmp_path: Path) -> None:
+    """As docs/preprocessing.md says: finished shards go by the manifest, which knows paths and not bytes."""
+    manifest = write_manifest(tmp_path / "manifest.parquet", write_cohort(tmp_path / "raw", 12))
+    assert run(manifest, tmp_path / "out") == 0
+    before = content(tmp_path / "out")
+    (np.fromfile(tmp_path / "raw" / "r0003.dat", "<i2") * 2).tofile(tmp_path / "raw" / "r0003.dat")
+    assert run(manifest, tmp_path / "out") == 0
+    assert result_of(tmp_path / "out")["reused"] == 12
+    assert content(tmp_path / "out") == before
+    assert run(manifest, tmp_path / "out", "--fresh") == 0
+    changed = [row[0] for row, other in zip(content(tmp_path / "out"), before, strict=True) if row != other]
+    assert changed == ["r0003"]
+
+
 def test_another_recipe_starts_over(raw: Path, tmp_path: Path) -> None:
     assert run(raw / "manifest.parquet", tmp_path / "out") == 0
     assert run(raw / "manifest.parquet", tmp_path / "out", "signal.seconds=2") == 0
@@ -223,102 +220,6 @@ def test_a_patient_in_two_splits_stops_the_job(raw: Path, tmp_path: Path, capsys
     table.to_parquet(tmp_path / "m.parquet")
     assert str(table.loc[0, "patient_id"]) in refusal(capsys, tmp_path / "m.parquet", tmp_path / "out")
     assert not (tmp_path / "out" / "shards").exists()
-
-
-def start(manifest: Path, out: Path, *settings: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "jobs.preprocess", "--manifest", str(manifest), "--out", str(out)]
-    return subprocess.Popen([*command, *SETTINGS, *settings], start_new_session=True, stderr=subprocess.DEVNULL)
-
-
-def wait_for_shards(job: subprocess.Popen[bytes], out: Path, number: int) -> None:
-    deadline = time.time() + 120
-    while len(list(out.glob("parts/*.json"))) < number:
-        assert job.poll() is None
-        assert time.time() < deadline
-        time.sleep(0.02)
-
-
-def workers_of(pid: int) -> list[int]:
-    """Processes below a job in which Ray makes shards; between two shards it calls them idle."""
-    parents: dict[int, int] = {}
-    names: dict[int, str] = {}
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            names[int(place.name)] = (place / "cmdline").read_text()
-            parents[int(place.name)] = int((place / "stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-    found = []
-    for process, name in names.items():
-        above = process
-        while above in parents and above != pid:
-            above = parents[above]
-        if above == pid and name.startswith(("ray::MapBatches(make_shard)", "ray::IDLE")):
-            found.append(process)
-    return found
-
-
-def wait_for_workers(job: subprocess.Popen[bytes]) -> list[int]:
-    """At least one process that makes shards."""
-    deadline = time.time() + 60
-    while not (found := workers_of(job.pid)):
-        assert job.poll() is None
-        assert time.time() < deadline
-        time.sleep(0.005)
-    return found
-
-
-@pytest.mark.heavy
-@pytest.mark.timeout(180)
-def test_killed_and_started_again_ends_where_uninterrupted_ends(tmp_path: Path) -> None:
-    """SIGKILL to the whole job in the middle: finished shards stay, nothing is doubled or lost."""
-    rows = write_cohort(tmp_path / "raw", 400, seconds=20)
-    manifest = write_manifest(tmp_path / "manifest.parquet", rows)
-    small = "preprocess.shard_mb=0.1"  # four records a shard
-    assert run(manifest, tmp_path / "whole", small) == 0
-    job = start(manifest, tmp_path / "killed", small)
-    wait_for_shards(job, tmp_path / "killed", 5)
-    os.killpg(job.pid, signal.SIGKILL)
-    job.wait()
-    assert not (tmp_path / "killed" / "result.json").exists()
-    assert run(manifest, tmp_path / "killed", small) == 0
-    result = result_of(tmp_path / "killed")
-    assert 0 < result["reused"] < 400
-    assert result["kept"] == 400
-    assert content(tmp_path / "killed") == content(tmp_path / "whole")
-    assert ShardSet.open(tmp_path / "killed").digest == ShardSet.open(tmp_path / "whole").digest
-    assert not list((tmp_path / "killed").rglob("*.tmp"))
-
-
-@pytest.mark.heavy
-@pytest.mark.timeout(180)
-def test_killed_workers_are_replaced(tmp_path: Path) -> None:
-    rows = write_cohort(tmp_path / "raw", 400, seconds=20)
-    manifest = write_manifest(tmp_path / "manifest.parquet", rows)
-    job = start(manifest, tmp_path / "out", "preprocess.shard_mb=0.1")
-    for number in (3, 8, 13):
-        wait_for_shards(job, tmp_path / "out", number)
-        for worker in wait_for_workers(job):
-            os.kill(worker, signal.SIGKILL)
-    assert job.wait(120) == 0
-    assert result_of(tmp_path / "out")["kept"] == 400
-    assert len(content(tmp_path / "out")) == 400
-
-
-@pytest.mark.heavy
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_ends_in_order_and_goes_on(tmp_path: Path, number: signal.Signals) -> None:
-    """Ray puts in signal handlers of its own, under which a SIGTERM ended in an abort and left files behind."""
-    manifest = write_manifest(tmp_path / "manifest.parquet", write_cohort(tmp_path / "raw", 300, seconds=20))
-    job = start(manifest, tmp_path / "out", "preprocess.shard_mb=0.1")
-    wait_for_shards(job, tmp_path / "out", 3)
-    job.send_signal(number)
-    assert job.wait(60) == 130
-    assert not list((tmp_path / "out").rglob("*.tmp"))
-    assert run(manifest, tmp_path / "out", "preprocess.shard_mb=0.1") == 0
-    assert 0 < result_of(tmp_path / "out")["reused"] < 300
-    assert result_of(tmp_path / "out")["kept"] == 300
 
 
 @pytest.fixture

@@ -209,9 +209,10 @@ def show(tables: Sequence[Table]) -> None:
 def _refuse_addresses(verb: Verb, args: argparse.Namespace) -> None:
     """Raise ConfigError for an address where the verb takes only a local path."""
     for name, value in vars(args).items():
-        if isinstance(value, Path) and looks_remote(value):
-            option = name.replace("_", "-")
-            raise ConfigError(f"--{option} {value}: `peace {verb.name}` takes a local or mounted path here")
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, Path) and looks_remote(item):
+                option = name.replace("_", "-")
+                raise ConfigError(f"{option} {item}: `peace {verb.name}` takes a local or mounted path here")
     if args.out is not None and is_remote(args.out) and not verb.writes_anywhere:
         raise ConfigError(f"--out {args.out}: `peace {verb.name}` writes to a local or mounted directory")
 

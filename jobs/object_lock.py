@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -76,6 +77,7 @@ class _Lock:
         with reaching(self._out):
             for _ in range(TRIES):
                 if self._put(mode="create"):
+                    self._warn_where_conditions_count_nothing()
                     return
                 seen = self._look()
                 if seen is None:
@@ -88,6 +90,11 @@ class _Lock:
                 if self._put(IfMatch=seen.etag):
                     return
         raise DataError(f"another job is writing to {self._out}: wait for it, or choose another --out")
+
+    def _warn_where_conditions_count_nothing(self) -> None:
+        if self._put(mode="create"):
+            told = f"{self._out}: this store ignores conditional writes: see to it that no other job writes there"
+            print(f"peace: warning: {told}", file=sys.stderr)
 
     def keep(self) -> None:
         """Renew the lock until it is done with; where another job has taken it, interrupt this one."""

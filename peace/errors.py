@@ -18,6 +18,10 @@ class DataError(PeaceError):
     """A tree, table, shard or checkpoint is missing, broken or of another kind than expected."""
 
 
+class StoreError(DataError):
+    """An object store refuses, or does not answer after all attempts: nothing is said of what it holds."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Suffix such as `; did you mean 'epochs'?` for the closest known name, or an empty string."""
     match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from peace.errors import ConfigError, DataError
+from peace.errors import ConfigError, StoreError
 
 SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
 ADDRESS = re.compile(r"^(s3a?|gs|gcs|az|abfss?|hdfs|https?|file):/")
@@ -100,15 +100,17 @@ def _options() -> dict[str, Any]:
 
 @contextmanager
 def reaching(path: Path | str) -> Iterator[None]:
-    """Turn what a store or the network raises inside into a DataError that names the place; an absent object stays
-    a FileNotFoundError."""
+    """Turn what a store or the network raises inside into a StoreError that names the place.
+
+    An absent object stays a FileNotFoundError.
+    """
     try:
         yield
     except Exception as error:
         fault = fault_of(error)
         if fault is None:
             raise
-        raise DataError(f"{path}: {fault}") from error
+        raise StoreError(f"{path}: {fault}") from error
 
 
 def fault_of(error: BaseException) -> str | None:
@@ -161,7 +163,7 @@ def _sweep(folder: str) -> None:
 def nearby(path: Path) -> Iterator[Path]:
     """The file on this machine: itself where it is local, else a copy for the length of the block.
 
-    Raises FileNotFoundError where it is absent, DataError where the store fails.
+    Raises FileNotFoundError where it is absent, StoreError where the store fails.
     """
     if not is_remote(path):
         yield path

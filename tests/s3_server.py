@@ -24,6 +24,7 @@ class S3Server:
     def __init__(self) -> None:
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.fail_share = 0.0
+        self.conditional = True
         self.requests = 0
         self.failed = 0
         self.endpoint = ""
@@ -36,6 +37,8 @@ class S3Server:
             fails = self._draw.random() < self.fail_share
             how = self._draw.choice(["slow down", "unheard", "unanswered", "cut"])
             self.failed += fails
+        if not self.conditional:
+            environ.pop("HTTP_IF_NONE_MATCH", None)
         if not fails:
             return self.moto(environ, start)
         if how == "slow down":

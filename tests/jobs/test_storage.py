@@ -258,6 +258,16 @@ def test_one_of_many_jobs_wins(server: S3Server) -> None:
         pass
 
 
+def test_a_store_without_conditions_is_warned_of(
+    server: S3Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with only_writer(place("s3://runs/guarded")):
+        assert capsys.readouterr().err == ""
+    monkeypatch.setattr(server, "conditional", False)
+    with only_writer(place("s3://runs/unguarded")):
+        assert "ignores conditional writes" in capsys.readouterr().err
+
+
 KILLED = """
 import os, sys
 from jobs.run_directory import only_writer

@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -115,7 +115,7 @@ class _Lock:
     def release(self) -> None:
         """Remove the lock, while it is surely ours."""
         if not self.lost and time.monotonic() - self._beaten < EXPIRES_SECONDS:
-            with reaching(self._out):
+            with suppress(DataError, FileNotFoundError), reaching(self._out):  # else it expires
                 self._store.rm_file(self._path)
 
     def _put(self, **condition: Any) -> bool:

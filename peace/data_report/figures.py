@@ -112,10 +112,15 @@ def ages(numbers: Mapping[str, Any], parts: Sequence[str], colours: Mapping[str,
             )
     axes.set_xlabel("age in years", fontsize=9)
     axes.set_ylabel("% of records", fontsize=9)
+    axes.set_xticks(_years(edges))
     axes.set_xlim(edges[0], edges[-1])
     axes.legend(frameon=False, fontsize=9)
     plain(axes)
     return png(figure)
+
+
+def _years(edges: np.ndarray) -> np.ndarray:
+    return np.arange(0, edges[-1] + 1, 2 if edges[-1] <= 20 else 20)
 
 
 def ages_of_cohorts(cohorts: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]) -> bytes:
@@ -129,7 +134,7 @@ def ages_of_cohorts(cohorts: Mapping[str, Mapping[str, Any]], titles: Mapping[st
         axes.set_title(titles[cohort], fontsize=10, loc="left")
         axes.set_xlabel("age in years", fontsize=9)
         axes.set_xlim(edges[0], edges[-1])
-        axes.set_xticks(np.arange(0, edges[-1] + 1, 5 if edges[-1] <= 20 else 20))
+        axes.set_xticks(_years(edges))
         axes.tick_params(labelsize=8)
         plain(axes)
     return png(figure)
@@ -194,7 +199,7 @@ def amplitude(cohorts: Mapping[str, Mapping[str, Any]], leads: Sequence[str], ti
     axes.set_ylabel("peak to peak in mV", fontsize=9)
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", color="#eeeeee")
-    axes.legend(frameon=False, fontsize=9)
+    figure.legend(loc="outside upper right", ncols=max(1, len(cohorts)), frameon=False, fontsize=9)
     plain(axes)
     return png(figure)
 
@@ -226,6 +231,6 @@ def labels_by_split(counts: Mapping[str, Mapping[str, int]], splits: Mapping[str
     axes.set_xlim(-0.02 * highest, 1.05 * highest)
     axes.set_xlabel("% of the records of a split", fontsize=9)
     axes.grid(axis="x", color="#eeeeee")
-    axes.legend(frameon=False, fontsize=9)
+    figure.legend(loc="outside upper right", ncols=len(splits), frameon=False, fontsize=9)
     plain(axes)
     return png(figure)

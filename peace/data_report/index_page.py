@@ -103,7 +103,10 @@ def _people(numbers: Mapping[str, Any]) -> list[Section]:
 def _audit(numbers: Mapping[str, Any]) -> list[Section]:
     audit = numbers["audit"]
     facts = [
-        (f"{vocabulary}: {check[2:]}", f"{count(values['strings'])} strings, met {count(values['occurrences'])} times")
+        (
+            f"{vocabulary}: {check[2:]}",
+            f"strings: {count(values['strings'])}, met: {count(values['occurrences'])} times",
+        )
         for vocabulary, parts in audit["strings"].items()
         for check, values in parts.items()
     ]
@@ -116,19 +119,22 @@ def _audit(numbers: Mapping[str, Any]) -> list[Section]:
             ],
             facts,
         ),
-        Section("Most frequent strings without a label", table=_strings(audit["most_frequent_unmapped"], False)),
-        Section(
+        *_top("Most frequent strings without a label", "", audit["most_frequent_unmapped"], False),
+        *_top(
             "Most frequent strings set aside by a rule",
-            ["Negated, hedged, benign, a cause rather than a finding, a modified or an unknown code."],
-            table=_strings(audit["most_frequent_set_aside"], False),
+            "Negated, hedged, benign, a cause rather than a finding, a modified or an unknown code.",
+            audit["most_frequent_set_aside"],
+            False,
         ),
-        Section("Most frequent strings with a label", table=_strings(audit["most_frequent_labelled"], True)),
+        *_top("Most frequent strings with a label", "", audit["most_frequent_labelled"], True),
     ]
 
 
-def _strings(rows: Sequence[Mapping[str, Any]], labels: bool) -> ReportTable | None:
-    if not rows:
-        return None
+def _top(title: str, words: str, rows: Sequence[Mapping[str, Any]], labels: bool) -> list[Section]:
+    return [Section(title, [words] if words else [], table=_strings(rows, labels))] if rows else []
+
+
+def _strings(rows: Sequence[Mapping[str, Any]], labels: bool) -> ReportTable:
     meaning = any(row["meaning"] for row in rows)
     header = [
         "string",

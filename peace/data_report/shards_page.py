@@ -23,6 +23,7 @@ from peace.reports.page import ReportTable, Section, write_report
 from peace.signal import LEADS, REASONS
 
 Cohorts = Mapping[str, Mapping[str, Any]]
+SHOWN_PATTERNS = 6  # of leads
 
 
 def write_page(path: Path, numbers: Mapping[str, Any], strips: Sequence[Strip]) -> Path:
@@ -132,35 +133,29 @@ def _ages(cohorts: Cohorts, titles: Mapping[str, str]) -> list[Section]:
 
 def _recorded(cohorts: Cohorts) -> Section:
     """Leads and durations: of all kept records, and as recorded of a sample of headers."""
+    rows = [[numbers["title"], *row] for numbers in cohorts.values() for row in _recorded_rows(numbers)]
+    table = ReportTable(["cohort", "", "records"], grouped(rows), text_columns=2)
+    return Section("Leads, rates and durations", table=table)
+
+
+def _recorded_rows(numbers: Mapping[str, Any]) -> list[list[str]]:
+    headers, seconds, patterns = numbers["headers"], numbers["seconds"], numbers["leads"]["patterns"]
     rows = []
-    for numbers in cohorts.values():
-        headers, seconds = numbers["headers"], numbers["seconds"]
-        for pattern in numbers["leads"]["patterns"][:6]:
-            missing = " ".join(pattern["missing"])
-            rows.append(
-                [
-                    numbers["title"],
-                    f"leads: all but {missing}" if missing else "leads: all twelve",
-                    count(pattern["records"]),
-                ]
-            )
-        rows.append(
-            [numbers["title"], f"shorter than the {seconds['window']:g} s kept", count(seconds["shorter_than_window"])]
-        )
-        sample = f"of {count(headers['sampled'])} headers"
-        for rate, records in headers["rates_hz"].items():
-            rows.append([numbers["title"], f"recorded at {rate} Hz, {sample}", count(records)])
-        length = headers["seconds"]
-        if length["known"]:
-            told = (
-                f"{length['min']:g}"
-                if length["min"] == length["max"]
-                else f"{length['min']:g} to {length['max']:g}, median {length['p50']:g}"
-            )
-            rows.append([numbers["title"], f"seconds recorded, {sample}", told])
-    return Section(
-        "Leads, rates and durations", table=ReportTable(["cohort", "", "records"], grouped(rows), text_columns=2)
-    )
+    for pattern in patterns[:SHOWN_PATTERNS]:
+        missing = " ".join(pattern["missing"])
+        rows.append([f"leads: all but {missing}" if missing else "leads: all twelve", count(pattern["records"])])
+    if len(patterns) > SHOWN_PATTERNS:
+        rows.append(["leads: other combinations", count(sum(item["records"] for item in patterns[SHOWN_PATTERNS:]))])
+    rows.append([f"shorter than the {seconds['window']:g} s kept", count(seconds["shorter_than_window"])])
+    sample = f"of {count(headers['sampled'])} headers"
+    rows += [[f"recorded at {rate} Hz, {sample}", count(records)] for rate, records in headers["rates_hz"].items()]
+    length = headers["seconds"]
+    if length["known"]:
+        told = f"{length['min']:g}"
+        if length["min"] != length["max"]:
+            told += f" to {length['max']:g}, median {length['p50']:g}"
+        rows.append([f"seconds recorded, {sample}", told])
+    return rows
 
 
 def _quality(cohorts: Cohorts, titles: Mapping[str, str]) -> list[Section]:
@@ -227,7 +222,7 @@ def _strips(strips: Sequence[Strip], titles: Mapping[str, str]) -> list[Section]
                 continue
             words = (
                 "Rejected records as they lie on disk, unfiltered, the median of each lead taken off. Values beyond "
-                "3 mV are cut off in the drawing."
+                "3 mV are cut off in the drawing. Below, from end to end, a lead that shows the reason."
                 if rejected
                 else "Kept records as models see them, drawn by lot: one of each of the most frequent labels."
             )

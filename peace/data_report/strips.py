@@ -29,6 +29,7 @@ TRIED = 3  # rejects of one reason until one can be drawn
 CANDIDATES = 2000
 HEADERS = 100
 SECONDS = 10.0
+LONGEST_DETAIL = 70  # characters
 # What leaves nothing to draw.
 UNDRAWN = (
     "missing_header",
@@ -168,8 +169,22 @@ def _raw_strip(row: Mapping[str, Any], path: Path) -> Strip | None:
     middle = np.array(
         [np.median(values[there]) if there.any() else 0.0 for values, there in zip(signal, known, strict=True)]
     )
-    title = f"{row['record_id']}: {row['reason']} ({row['detail']})"
-    figure = strip_figure(signal - middle[:, None], recording.rate, mask, title[:110])
+    signal -= middle[:, None]
+    worst = LEADS[_worst(row["reason"], signal, mask)]
+    title = f"{row['record_id']}: {row['reason']} ({row['detail'][:LONGEST_DETAIL]}), below: {worst}"
+    figure = strip_figure(signal, recording.rate, mask, title, worst)
     return Strip(
         row["cohort"], row["record_id"], f"{row['reason']}: {REASONS.get(row['reason'], '')}", png(figure), True
     )
+
+
+def _worst(reason: str, signal_mv: npt.NDArray[np.float64], mask: npt.NDArray[np.uint8]) -> int:
+    """The recorded lead that shows why a record was left out; II where no lead does more than another."""
+    missing = np.isnan(signal_mv).sum(axis=1)
+    filled = np.where(np.isnan(signal_mv), 0.0, signal_mv)
+    measure = {"nan_samples": missing, "flat_lead": -np.ptp(filled, axis=1)}.get(reason)
+    if reason in ("saturated", "spikes", "clipped"):
+        measure = np.abs(filled).max(axis=1)
+    if measure is None:
+        return LEADS.index("II")
+    return int(np.argmax(np.where(mask == 1, measure, -np.inf)))

@@ -24,9 +24,12 @@ def ecg_strip(
     return save(strip_figure(signal_mv, rate, lead_mask, title), path)
 
 
-def strip_figure(signal_mv: NDArray[np.floating], rate: float, lead_mask: NDArray[np.integer], title: str) -> Figure:
+def strip_figure(
+    signal_mv: NDArray[np.floating], rate: float, lead_mask: NDArray[np.integer], title: str, whole: str = "II"
+) -> Figure:
     """A (12, T) recording in mV, leads in standard order; a lead with mask 0 is named as absent.
 
+    The lowest row shows the lead `whole` from end to end.
     25 mm/s and 10 mm/mV as on paper: a large square is 0.2 s by 0.5 mV.
     """
     figure = Figure(figsize=(11, 5.6), layout="constrained")
@@ -38,7 +41,7 @@ def strip_figure(signal_mv: NDArray[np.floating], rate: float, lead_mask: NDArra
         level = height - ROW_MV * (row + 0.5)
         for column, lead in enumerate(leads):
             _trace(axes, signal_mv, rate, lead_mask, lead, column * quarter, (column + 1) * quarter, level)
-    _trace(axes, signal_mv, rate, lead_mask, "II", 0.0, SECONDS, ROW_MV / 2)
+    _trace(axes, signal_mv, rate, lead_mask, whole, 0.0, SECONDS, ROW_MV / 2)
     axes.set_title(title, fontsize=11, loc="left")
     return figure
 

@@ -119,7 +119,7 @@ def label_counts(predictions: Predictions, path: Path, train: Mapping[str, int] 
 def training_history(epochs: Sequence[Mapping[str, Any]], path: Path) -> Path | None:
     """Loss parts, gate and validation AUC by epoch, from the lines of history.jsonl; None where they tell nothing."""
     losses = _series(epochs, lambda key: "loss" in key or key in ("classification", "knowledge", "contrastive"))
-    gate = _series(epochs, lambda key: key == "gate")
+    gate = _gate_by_step(epochs) or _series(epochs, lambda key: key == "gate")
     score = _series(epochs, lambda key: key in ("val_auc", "val_macro_auc"))
     panels = [
         (name, series) for name, series in (("loss", losses), ("gate", gate), ("validation macro AUC", score)) if series
@@ -132,6 +132,7 @@ def training_history(epochs: Sequence[Mapping[str, Any]], path: Path) -> Path | 
             colour = cm.tab10.colors[place] if len(series) > 1 else BLUE  # type: ignore[attr-defined]
             # the two classification losses are often one above the other
             line = "o--" if key == "loss_knowledge" else "o-"
+            line = "-" if len(at) > 2 * len(epochs) else line
             axes.plot(at, values, line, markersize=3, linewidth=1.5, color=colour, label=_words(key))
         if name != "loss":
             _at_least(axes, 0.1)
@@ -142,6 +143,17 @@ def training_history(epochs: Sequence[Mapping[str, Any]], path: Path) -> Path | 
             axes.legend(frameon=False, fontsize=8)
         plain(axes)
     return save(figure, path)
+
+
+def _gate_by_step(epochs: Sequence[Mapping[str, Any]]) -> dict[str, tuple[list[float], list[float]]]:
+    """The gate of every step, placed within its epoch."""
+    at: list[float] = []
+    values: list[float] = []
+    for line in epochs:
+        steps = line.get("gate_steps", [])
+        at += [line["epoch"] - 1 + (place + 1) / len(steps) for place in range(len(steps))]
+        values += steps
+    return {"gate": (at, values)} if values else {}
 
 
 def _series(epochs: Sequence[Mapping[str, Any]], wanted: Any) -> dict[str, tuple[list[float], list[float]]]:

@@ -125,9 +125,12 @@ def _signal_files(record: Path, copy: Path) -> list[_Wanted]:
     limits: dict[str, int] = {}
     for part in headers:
         for item in part.signals:
-            limits[item.file] = max(limits.get(item.file, 0), item.offset + _bytes(part))
+            if not copy.with_name(item.file).exists():  # else a header, which is there as a whole
+                limits[item.file] = max(limits.get(item.file, 0), item.offset + _bytes(part))
+    if sum(limits.values()) > GROUP_BYTES:  # absurd offsets or segments: what is there counts
+        limits = {name: min(limit, _size(record.with_name(name)) + 1) for name, limit in limits.items()}
     if sum(limits.values()) > GROUP_BYTES:
-        return []  # segments that together are far longer than a header may announce
+        return []
     return [_Wanted(record.with_name(name), copy.with_name(name), limit) for name, limit in limits.items()]
 
 
@@ -157,7 +160,7 @@ def _fetch(wanted: Sequence[_Wanted]) -> None:
     store = cast(Any, wanted[0].remote).fs
     names = [cast(Any, item.remote).path for item in wanted]
     contents = store.cat_ranges(names, 0, [item.limit for item in wanted], batch_size=CONNECTIONS, on_error="return")
-    for item, name, content in zip(wanted, names, contents, strict=True):
+    for item, content in zip(wanted, contents, strict=True):
         content = _content(item.remote, content)
         if content is None:
             continue
@@ -165,8 +168,16 @@ def _fetch(wanted: Sequence[_Wanted]) -> None:
         with item.local.open("wb") as file:
             file.write(content)
             if len(content) == item.limit:
-                with reaching(item.remote):
-                    file.truncate(store.size(name))
+                file.truncate(max(_size(item.remote), item.limit))
+
+
+def _size(remote: Path) -> int:
+    """Bytes of an object, 0 where it is absent."""
+    try:
+        with reaching(remote):
+            return remote.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _can_be(name: str) -> bool:

@@ -110,9 +110,11 @@ def odd_records(folder: Path) -> list[dict[str, object]]:
         ("r0006", " 750", ""),  # the length of the file counts
         ("r0007", " 750", " 700"),  # and here it is longer than announced
         ("r0008", " 750", " 999999"),
+        ("r0011", " 16 ", " 16+999999999999 "),
+        ("r0012", "r0012.dat", "r0012.hea"),
     ):
         header = folder / f"{name}.hea"
-        header.write_text(header.read_text().replace(before, after, 20 if name == "r0005" else 1))
+        header.write_text(header.read_text().replace(before, after, 1 if before == " 750" else 20))
     with (folder / "r0009.hea").open("a") as stream:
         stream.write("#" * 1_100_000)
     header = (folder / "r0010.hea").read_text().replace(" 750", "", 1)

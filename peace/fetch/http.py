@@ -122,6 +122,8 @@ class Client:
             try:
                 return attempt()
             except (Again, *NETWORK) as error:
+                if isinstance(error, ValueError):  # requests' word for an address that is none
+                    raise DataError(f"{url} is no address to fetch from: {error}") from None
                 failures = 1 if progress is not None and progress.made() else failures + 1
                 if failures > self.config.retries:
                     raise DataError(f"{url}: {_why(error)} ({failures} tries)") from None

@@ -128,6 +128,8 @@ class Pool:
 def _readable(error: BaseException) -> BaseException:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DataError("no space left on the disk: free some and run the same command again")
+    if isinstance(error, OSError) and error.filename is not None:
+        return DataError(f"cannot write {error.filename}: {error.strerror}")
     return KeyboardInterrupt() if isinstance(error, Stopped) else error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -21,6 +22,7 @@ from jobs import fetch, index
 from jobs.harness import main
 from peace.cohorts.synthetic import synthesize
 from peace.config import load_config
+from peace.fetch.partial import Partial
 
 QUICK = ["fetch.backoff_seconds=0.01", "fetch.timeout_seconds=20", "fetch.retries=3", "tracking.enabled=false"]
 RECORDS = 6
@@ -127,6 +129,36 @@ def test_what_cannot_be_fetched_is_named_and_the_rest_is_there(
     assert content(tmp_path / "ptbxl") == content(published / "ptbxl")
     assert run("ptbxl", tmp_path / "other", f"{server.url}/project") == 2  # the server is gone
     assert "no connection" in capsys.readouterr().err
+
+
+def test_killed_before_the_last_byte_had_its_name(published: Path, tmp_path: Path) -> None:
+    name, table = "scp_statements.csv", published / "ptbxl" / "scp_statements.csv"
+    unfinished = Partial(tmp_path / "ptbxl", name)
+    unfinished.begin(f'"{hashlib.md5(table.read_bytes()).hexdigest()}"')
+    unfinished.path.write_bytes(table.read_bytes())
+    with serving(project(published / "ptbxl")) as server:
+        assert run("ptbxl", tmp_path, f"{server.url}/project") == 0
+        assert [status for path, _, status in server.log if path.endswith(name)] == [416]
+    assert content(tmp_path / "ptbxl") == content(published / "ptbxl")
+
+
+def test_mistakes_end_in_one_line(published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = []
+    files = project(published / "ptbxl")
+    files["/project/ptbxl_database.csv/x"] = b"hello"
+    files["/project/SHA256SUMS.txt"] += f"{hashlib.sha256(b'hello').hexdigest()} ptbxl_database.csv/x\n".encode()
+    files["/page/SHA256SUMS.txt"] = b"<html>"
+    with serving(files) as server:
+        for url in ("nonsense", "file:///etc", f"{server.url}/nothing", f"{server.url}/page", f"{server.url}/project"):
+            assert run("ptbxl", tmp_path / "out", url) == 2
+            said.append(capsys.readouterr().err)
+        assert run("ptbxl", tmp_path / "out", server.url, "--records", "0") == 2
+    assert all(line.count("\n") == 1 for line in said), said
+    assert "no address to fetch from" in said[0]
+    assert "no address to fetch from" in said[1]
+    assert "answered 404 Not Found: check the address" in said[2]
+    assert "line 1 is no checksum and file name: '<html>'" in said[3]
+    assert "cannot write" in said[4]
 
 
 @pytest.mark.parametrize("evil", ["../evil", "/etc/evil", "a/../../evil", ".fetch/evil", "a\\..\\evil", "~root/evil"])

@@ -110,7 +110,7 @@ def odd_records(folder: Path) -> list[dict[str, object]]:
         ("r0006", " 750", ""),  # the length of the file counts
         ("r0007", " 750", " 700"),  # and here it is longer than announced
         ("r0008", " 750", " 999999"),
-        ("r0011", " 16 ", " 16+999999999999 "),
+        ("r0011", ".dat 16 ", ".dat 16+999999999999 "),
         ("r0012", "r0012.dat", "r0012.hea"),
     ):
         header = folder / f"{name}.hea"

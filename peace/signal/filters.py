@@ -40,13 +40,18 @@ def cascade(rate: float, highpass_hz: float, lowpass_hz: float, notch_hz: float)
 
 
 @lru_cache(maxsize=64)
-def _flat(key: bytes, n_sections: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Factors and start values of sections as peace.signal.vectors.sweep takes them."""
+def _flat(key: bytes, n_sections: int) -> tuple[tuple[float, ...], tuple[float, ...], float]:
+    """Factors, start values and gain of sections as peace.signal.vectors.sweep takes them."""
     from scipy import signal
 
     sections = np.frombuffer(key).reshape(n_sections, 6)
-    factors = sections[:, [0, 1, 2, 4, 5]] * [1, 1, 1, -1, -1]
-    return tuple(factors.ravel().tolist()), tuple(signal.sosfilt_zi(sections).ravel().tolist())
+    gains = sections[:, :1]
+    if not np.allclose(sections[:, 2:3], gains, rtol=1e-12):
+        raise ValueError("the numerator of each section must be symmetric")
+    # the gain of all sections once: it spares two of five operations a section
+    plain = np.concatenate([sections[:, :3] / gains, sections[:, 3:]], axis=1)
+    factors = plain[:, [1, 4, 5]] * [1, -1, -1]
+    return tuple(factors.ravel().tolist()), tuple(signal.sosfilt_zi(plain).ravel().tolist()), float(gains.prod())
 
 
 def zero_phase(room: npt.NDArray[np.float64], reach: int, sections: Sections) -> npt.NDArray[np.float64]:
@@ -54,8 +59,7 @@ def zero_phase(room: npt.NDArray[np.float64], reach: int, sections: Sections) ->
 
     The ends are continued by `reach` samples of odd reflection, for which there must be room.
     """
-    factors, start = _flat(sections.tobytes(), len(sections))
-    return filter_both_ways(room, factors, start, reach)
+    return filter_both_ways(room, *_flat(sections.tobytes(), len(sections)), reach)
 
 
 def reflection(n_samples: int, rate: float) -> int:

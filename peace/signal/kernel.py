@@ -27,25 +27,27 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 
 @compiled
-def _both_ways(room: Any, sections: Any, start: Any, reach: int) -> None:
+def _both_ways(room: Any, sections: Any, start: Any, gain: float, reach: int) -> None:
     first, last = reach, len(room) - reach - 1
     for time in range(1, reach + 1):
         for lead in range(N_LEADS):
             room[first - time, lead] = 2 * room[first, lead] - room[first + time, lead]
             room[last + time, lead] = 2 * room[last, lead] - room[last - time, lead]
-    sweep(room, sections, start, 0, 1)
-    sweep(room, sections, start, len(room) - 1, -1)
+    sweep(room, sections, start, gain, 0, 1)
+    sweep(room, sections, start, gain, len(room) - 1, -1)
 
 
-def filter_both_ways(room: Samples, sections: tuple[float, ...], start: tuple[float, ...], reach: int) -> Samples:
+def filter_both_ways(
+    room: Samples, sections: tuple[float, ...], start: tuple[float, ...], gain: float, reach: int
+) -> Samples:
     """Zero-phase cascade in place over C-ordered (reach + samples + reach, 12); gives the samples.
 
-    `sections` and `start` as peace.signal.vectors.sweep takes them. The first and the last `reach` rows are room for
-    the odd reflection that continues the ends.
+    `sections`, `start` and `gain` as peace.signal.vectors.sweep takes them. The first and the last `reach` rows are
+    room for the odd reflection that continues the ends.
     """
     if room.ndim != 2 or room.shape[1] != N_LEADS or not 3 * reach < len(room) or not room.flags.c_contiguous:
         raise ValueError(f"cannot filter {room.shape} with {reach} samples of reflection")
-    _both_ways(room, sections, start, reach)
+    _both_ways(room, sections, start, gain, reach)
     return room[reach : len(room) - reach]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +32,15 @@ def lead_index(name: str) -> int | None:
 
 
 def arrange(names: Sequence[str], config: LeadsConfig) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.uint8]]:
-    """Where each recorded lead belongs: (position in LEADS of each column, mask (12,) of the leads present).
+    """Where each recorded lead belongs: (position in LEADS of each column, mask (12,) of the leads present), read-only.
 
     Raises Unreadable: unknown_lead, duplicate_lead, missing_lead.
     """
+    return _arranged(tuple(names), config.require)
+
+
+@lru_cache(maxsize=64)
+def _arranged(names: tuple[str, ...], require: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.uint8]]:
     found = [lead_index(name) for name in names]
     unknown = [name for name, index in zip(names, found, strict=True) if index is None]
     if unknown:
@@ -45,8 +51,9 @@ def arrange(names: Sequence[str], config: LeadsConfig) -> tuple[npt.NDArray[np.i
     if len(set(found)) < len(found):
         twice = sorted({LEADS[index] for index in positions if (positions == index).sum() > 1}, key=LEADS.index)
         raise Unreadable("duplicate_lead", ", ".join(twice))
-    required = LEADS if config.require == 12 else NINE
-    missing = [name for name in required if not mask[LEADS.index(name)]]
+    missing = [name for name in (LEADS if require == 12 else NINE) if not mask[LEADS.index(name)]]
     if missing:
         raise Unreadable("missing_lead", ", ".join(missing))
+    positions.setflags(write=False)
+    mask.setflags(write=False)
     return positions, mask

@@ -72,29 +72,31 @@ def product_and_sum(builder: Any, left: Any, right: Any, summand: Any) -> Any:
     return builder.fadd(builder.fmul(left, right, flags=_CONTRACT), summand, flags=_CONTRACT)
 
 
-def _sweep(context: Any, samples: Any, sections: Any, start: Any, begin: Any, step: Any) -> Any:
-    signature = types.void(samples, sections, start, begin, step)
+def _sweep(context: Any, samples: Any, sections: Any, start: Any, gain: Any, begin: Any, step: Any) -> Any:
+    signature = types.void(samples, sections, start, gain, begin, step)
     n_sections = len(start) // 2
 
     def generate(target: Any, builder: Any, _signature: Any, values: Any) -> Any:
         array = target.make_array(samples)(target, builder, values[0])
         factors = [splat(builder, number) for number in cgutils.unpack_tuple(builder, values[1])]
-        first = load_row(builder, array.data, values[3])
         steady = [splat(builder, number) for number in cgutils.unpack_tuple(builder, values[2])]
+        gain, begin, step = splat(builder, values[3]), values[4], values[5]
 
         def turn(index: Any, states: Sequence[Any]) -> list[Any]:
-            row = builder.add(values[3], builder.mul(values[4], index))
+            row = builder.add(begin, builder.mul(step, index))
             following, filtered = list(states), []
             for part, value in enumerate(load_row(builder, array.data, row)):
+                value = builder.fmul(gain, value)
                 for section in range(n_sections):
                     one, two = 2 * section * len(PARTS) + part, (2 * section + 1) * len(PARTS) + part
                     value, following[one], following[two] = _section(
-                        builder, value, states[one], states[two], factors[5 * section : 5 * section + 5]
+                        builder, value, states[one], states[two], factors[3 * section : 3 * section + 3]
                     )
                 filtered.append(value)
             store_row(builder, filtered, array.data, row)
             return following
 
+        first = [builder.fmul(gain, value) for value in load_row(builder, array.data, begin)]
         initial = [builder.fmul(state, value) for state in steady for value in first]
         loop(builder, cgutils.unpack_tuple(builder, array.shape, 2)[0], initial, turn)
         return target.get_dummy_value()
@@ -103,16 +105,16 @@ def _sweep(context: Any, samples: Any, sections: Any, start: Any, begin: Any, st
 
 
 sweep: Any = intrinsic(_sweep)
-"""sweep(samples, sections, start, begin, step), for compiled code: run (samples, 12) float64 through the sections in
-place, from row `begin` on, forwards or backwards (`step` 1 or -1), until each row was visited.
+"""sweep(samples, sections, start, gain, begin, step), for compiled code: run (samples, 12) float64 times `gain` through
+the sections in place, from row `begin` on, forwards or backwards (`step` 1 or -1), until each row was visited.
 
-`sections` is a tuple of b0, b1, b2, -a1, -a2 of each section, `start` of its two states for a constant input of 1
-(transposed direct form II, as scipy.signal.sosfilt)."""
+`sections` is a tuple of b1, -a1, -a2 of each section, whose b0 and b2 are 1; `start` is a tuple of its two states for a
+constant input of 1 (transposed direct form II, as scipy.signal.sosfilt)."""
 
 
 def _section(builder: Any, value: Any, one: Any, two: Any, factors: Any) -> tuple[Any, Any, Any]:
     """One section, one sample: what comes out, and the two states that follow."""
-    b0, b1, b2, a1, a2 = factors
-    out = product_and_sum(builder, b0, value, one)
+    b1, a1, a2 = factors
+    out = builder.fadd(value, one)
     one = product_and_sum(builder, a1, out, product_and_sum(builder, b1, value, two))
-    return out, one, product_and_sum(builder, a2, out, builder.fmul(b2, value))
+    return out, one, product_and_sum(builder, a2, out, value)

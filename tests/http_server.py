@@ -40,6 +40,7 @@ def serving(files: dict[str, bytes], **settings: object) -> Iterator[Server]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def log_message(self, *words: object) -> None:
             pass

@@ -86,7 +86,7 @@ def index_report(records: int, place: Path) -> float:
     index, table = drawn(records), pq.read_table(place / "manifest.parquet")
     result = {"cohort": "mimic", "root": "/", "indexed": records, "kept": records, "excluded": {}, "notes": {}}
     started = time.perf_counter()
-    write_index_report(place / "index", table, index.audit, LABELS, {**result, "published": None})
+    write_index_report(place / "index", table, index.audit, LABELS, {**result, "published": None, "synthetic": False})
     return time.perf_counter() - started
 
 

@@ -125,7 +125,7 @@ def _settled(path: Path) -> dict[str, str]:
 
 
 def _result(job: Job, index: CohortIndex, labels: LabelSet, split: pd.Series) -> dict[str, Any]:
-    from peace.cohorts import COHORTS
+    from peace.cohorts import COHORTS, is_synthetic
     from peace.splits import SPLITS
 
     kept = index.kept
@@ -136,6 +136,7 @@ def _result(job: Job, index: CohortIndex, labels: LabelSet, split: pd.Series) ->
     return {
         "cohort": index.cohort,
         "root": str(job.args.root.absolute()),
+        "synthetic": is_synthetic(job.args.root),
         "indexed": len(index.frame),
         "kept": int(kept.sum()),
         "excluded": {str(reason): int(count) for reason, count in reasons.items()},

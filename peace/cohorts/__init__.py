@@ -71,6 +71,11 @@ def read_cohort(cohort: str, root: Path, labels: LabelSet, config: Config) -> Co
     return COHORTS[cohort].read(root, labels, config)
 
 
+def is_synthetic(root: Path) -> bool:
+    """Whether `peace synthesize` wrote this tree: it leaves truth.parquet beside its trees."""
+    return (root.absolute().parent / "truth.parquet").exists()
+
+
 def check_folder(cohort: str, root: Path) -> None:
     """Raise DataError where a folder is missing, or cannot be the root of this cohort's tree."""
     known = COHORTS[cohort]
@@ -105,4 +110,4 @@ def _hint(cohort: str, root: Path, names: set[str]) -> str:
     return ""
 
 
-__all__ = ["COHORTS", "Cohort", "CohortIndex", "check_folder", "read_cohort"]
+__all__ = ["COHORTS", "Cohort", "CohortIndex", "check_folder", "is_synthetic", "read_cohort"]

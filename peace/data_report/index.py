@@ -43,6 +43,7 @@ def index_numbers(table: pa.Table, audit: pd.DataFrame, labels: LabelSet, result
         "cohort": result["cohort"],
         "title": cohort.title,
         "root": result["root"],
+        "synthetic": result["synthetic"],
         "label_set": {"name": labels.name, "digest": labels.digest, "labels": labels.full_names},
         "records": {name: result[name] for name in ("indexed", "excluded", "kept")},
         "published": {

@@ -8,7 +8,16 @@ from typing import Any
 
 from peace.cohorts.manifest import EXCLUSIONS
 from peace.data_report import figures
-from peace.data_report.words import age_table, combination_section, count, label_table, people_table, percent, visits
+from peace.data_report.words import (
+    SYNTHETIC,
+    age_table,
+    combination_section,
+    count,
+    label_table,
+    people_table,
+    percent,
+    visits,
+)
 from peace.reports.page import ReportTable, Section, write_report
 from peace.splits import SPLITS
 
@@ -45,6 +54,7 @@ def _opening(numbers: Mapping[str, Any]) -> Section:
             (count(numbers["patients"]["all"]), "patients"),
         ],
         facts=[*facts, ("paper (arXiv 2605.00647)", told)],
+        notes=[SYNTHETIC] if numbers["synthetic"] else [],
     )
 
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from peace.cohorts import COHORTS
 from peace.data_report.numbers import distribution, histogram, population, population_numbers
+from peace.files import read_json
 from peace.places import opened
 from peace.progress import progress
 from peace.shards import ShardSet, schema
@@ -75,6 +76,17 @@ def left_out(manifests: Sequence[Path]) -> dict[str, dict[str, int]]:
             if row["excluded"] is not None:
                 reasons[row["excluded"]] = reasons.get(row["excluded"], 0) + row["count_all"]
     return counts
+
+
+def synthetic_cohorts(manifests: Sequence[Path]) -> list[str]:
+    """Cohorts whose index says, beside the manifest, that their recordings are synthetic."""
+    cohorts = set()
+    for path in manifests:
+        report = path.parent / "report.json"
+        told = read_json(report) if report.exists() else {}
+        if told.get("synthetic"):
+            cohorts.add(str(told["cohort"]))
+    return sorted(cohorts)
 
 
 def rejected(rejects: pa.Table) -> dict[str, dict[str, int]]:

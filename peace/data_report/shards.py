@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from peace.cohorts import COHORTS
-from peace.data_report.shard_numbers import Rows, cohort_numbers, left_out, read_rows, rejected
+from peace.data_report.shard_numbers import Rows, cohort_numbers, left_out, read_rows, rejected, synthetic_cohorts
 from peace.data_report.shards_page import write_page
 from peace.data_report.strips import Strip, header_numbers, kept_strips, rejected_strips
 from peace.errors import DataError
@@ -35,7 +35,8 @@ def write_shard_report(
     with opened(out / "rejects.parquet") as source:
         rejects = pq.read_table(source, partitioning=None)
     excluded, bad = left_out(manifests), rejected(rejects)
-    made_of = digest([VERSION, shards.digest, excluded, bad, strips])
+    synthetic = synthetic_cohorts(manifests)
+    made_of = digest([VERSION, shards.digest, excluded, bad, strips, synthetic])
     if _made_of(out) == made_of:
         return out / "report.html"
     rows = read_rows(shards)
@@ -50,6 +51,7 @@ def write_shard_report(
         "made_of": made_of,
         "label_set": {"name": labels.name, "digest": labels.digest, "labels": labels.full_names},
         "recipe": shards.recipe,
+        "synthetic": synthetic,
         "shards": {"files": len(shards.manifest["shards"]), "digest": shards.digest},
         "cohorts": cohorts,
         "strips": [{"cohort": strip.cohort, "record_id": strip.record_id, "shows": strip.title} for strip in drawn],

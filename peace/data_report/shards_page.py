@@ -10,6 +10,7 @@ from peace.cohorts.manifest import EXCLUSIONS
 from peace.data_report import figures
 from peace.data_report.strips import Strip
 from peace.data_report.words import (
+    SYNTHETIC,
     age_table,
     count,
     decimal,
@@ -62,6 +63,7 @@ def _opening(numbers: Mapping[str, Any]) -> Section:
             ("label set", f"{names['name']} ({len(names['labels'])} labels, digest {names['digest']})"),
             ("shards", f"{count(numbers['shards']['files'])} files, digest {numbers['shards']['digest']}"),
         ],
+        notes=[SYNTHETIC] if numbers["synthetic"] else [],
     )
 
 

@@ -9,6 +9,7 @@ from peace.reports.page import ReportTable, Section
 from peace.splits import SPLITS
 
 SHOWN_COMBINATIONS = 15
+SYNTHETIC = "These recordings are synthetic (docs/synthetic.md): what stands here says nothing about patients."
 
 
 def count(value: float) -> str:

@@ -72,6 +72,7 @@ def test_the_report_of_an_index(tmp_path: Path) -> None:
         "kept": 50,
         "excluded": {"no_label": 1, "bad_age": 1},
         "published": None,
+        "synthetic": False,
         "notes": {"sex_unknown": 0, "unknown_codes": 3},
     }
     page = write_index_report(tmp_path / "out", table, index.audit, PEACE12, result)
@@ -91,6 +92,7 @@ def test_the_report_of_an_index(tmp_path: Path) -> None:
     text = self_contained(page)
     assert "Prolonged &lt;QTc&gt; interval" in text
     assert text.count("data:image/png") == 3
+    assert "synthetic" not in text
 
 
 @pytest.fixture(scope="module")

@@ -245,4 +245,7 @@ def test_the_report_of_an_index_is_made_and_named(synthetic: Path, tmp_path: Pat
         assert told["records"][name] == result[name]
     for name in ("labels", "splits", "labels_by_split"):
         assert told[name] == result[name]
-    assert "data:image/png" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert told["synthetic"] is True
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "data:image/png" in page
+    assert "recordings are synthetic" in page

@@ -211,8 +211,8 @@ def _refuse_addresses(verb: Verb, args: argparse.Namespace) -> None:
     for name, value in vars(args).items():
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, Path) and looks_remote(item):
-                option = name.replace("_", "-")
-                raise ConfigError(f"{option} {item}: `peace {verb.name}` takes a local or mounted path here")
+                option, address = name.replace("_", "-"), str(item).replace(":/", "://", 1)
+                raise ConfigError(f"{option} {address}: `peace {verb.name}` takes a local or mounted path here")
     if args.out is not None and is_remote(args.out) and not verb.writes_anywhere:
         raise ConfigError(f"--out {args.out}: `peace {verb.name}` writes to a local or mounted directory")
 

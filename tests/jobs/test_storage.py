@@ -22,7 +22,7 @@ from conftest import peace
 from s3_server import S3Server, s3_server, upload
 from wfdb_files import write_record
 
-from jobs import index, object_lock, preprocess, pretrain
+from jobs import index, object_lock, predict, preprocess, pretrain
 from jobs.cluster_session import ray_session
 from jobs.harness import Verb, main
 from jobs.ingest import training_dataset
@@ -221,6 +221,7 @@ def test_mistakes_end_in_one_line(
     assert "s3://runs/none does not exist" in refusal(capsys, index.VERB, *tree, "s3://runs/none")
     assert "only local paths and s3://" in refusal(capsys, index.VERB, *tree, "gs://runs/none")
     assert "local or mounted" in refusal(capsys, pretrain.VERB, "--shards", tmp_path, "--out", "s3://runs/training")
+    assert "records s3://raw/x.hea: " in refusal(capsys, predict.VERB, "s3://raw/x.hea", "--model", tmp_path)
     assert "s3://runs/none is not there" in refusal(
         capsys, pretrain.VERB, "--shards", "s3://runs/none", "--out", tmp_path / "p"
     )

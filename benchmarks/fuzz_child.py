@@ -25,7 +25,7 @@ from peace.shards import Recipe, build_part
 from peace.signal import REASONS
 from peace.splits import split_patients
 
-MEGABYTES = 1024  # that a damaged file may cost above what a sound one takes
+MEGABYTES = 256  # that a damaged file may cost above what a sound one takes
 MOST_RECORDS = 20
 
 PLACE = Path(sys.argv[1]).resolve()

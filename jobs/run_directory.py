@@ -84,7 +84,9 @@ def _move_objects(out: Any, aside: Any) -> None:
     names = [name.removeprefix(f"{out.path}/") for name in out.fs.find(out.path)]
     names = [name for name in names if name.split("/")[0] not in SET_ASIDE_NOT]
     out.fs.copy([f"{out.path}/{name}" for name in names], [f"{aside.path}/{name}" for name in names])
-    out.fs.rm([f"{out.path}/{name}" for name in names if name != "run.json"])
+    others = [f"{out.path}/{name}" for name in names if name != "run.json"]
+    if others:
+        out.fs.rm(others)
     out.fs.rm_file(f"{out.path}/run.json")
 
 

@@ -197,11 +197,19 @@ def amplitude(cohorts: Mapping[str, Mapping[str, Any]], leads: Sequence[str], ti
             first = False
     axes.set_xticks(range(len(leads)), leads, fontsize=9)
     axes.set_ylabel("peak to peak in mV", fontsize=9)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, _top(cohorts, leads))
     axes.grid(axis="y", color="#eeeeee")
     figure.legend(loc="outside upper right", ncols=max(1, len(cohorts)), frameon=False, fontsize=9)
     plain(axes)
     return png(figure)
+
+
+def _top(cohorts: Mapping[str, Mapping[str, Any]], leads: Sequence[str]) -> float:
+    """Upper end of the axis: lines that go far beyond every box are cut, so that boxes can be read."""
+    known = [numbers["peak_to_peak_mv"][lead] for numbers in cohorts.values() for lead in leads]
+    known = [values for values in known if "p50" in values]
+    highest = max((values["p95"] for values in known), default=1.0)
+    return 1.05 * min(highest, 2.5 * max((values["p75"] for values in known), default=1.0))
 
 
 def labels_by_split(counts: Mapping[str, Mapping[str, int]], splits: Mapping[str, int]) -> bytes:

@@ -203,8 +203,8 @@ def _amplitude(cohorts: Cohorts, titles: Mapping[str, str]) -> Section:
         for numbers in cohorts.values()
     ]
     caption = (
-        "Peak to peak of each lead after filtering: the box holds the middle half of the records, the line 5 to 95 %, "
-        "the white tick is the median."
+        "Peak to peak of each lead after filtering: the box holds the middle half of the records, the line 5 to 95 % "
+        "(cut where it leaves the drawing), the white tick is the median."
     )
     return Section(
         "Amplitude",

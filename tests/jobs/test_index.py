@@ -16,8 +16,10 @@ from cohort_tables import mimic_measurement, mimic_record, mimic_tree, ptbxl_row
 from jobs.harness import main
 from jobs.index import VERB
 from jobs.synthesize import VERB as SYNTHESIZE
+from peace.cohorts import COHORTS
 from peace.cohorts.manifest import SCHEMA, read_manifest
 from peace.labels import load_label_set
+from peace.labels.label_set import EMBEDDED
 from peace.splits import SPLITS, check_patients
 
 LABELS = list(load_label_set("peace12").labels)
@@ -101,6 +103,31 @@ def test_a_mimic_tree(tmp_path: Path) -> None:
     assert (result["kept"], result["patients"], result["excluded"]) == (58, 29, {"no_measurements": 2})
     for label in ("NORM", "CRBBB", "STTC"):
         assert min(result["labels_by_split"][label].values()) >= 2, label
+
+
+def test_a_whole_tree_is_compared_with_the_paper(tmp_path: Path) -> None:
+    """As many records as PTB-XL has: the paper's count and, by label, the reference stand beside ours."""
+    rows = [
+        ptbxl_row(str(number), scp_codes="\"{'LAFB': 0.0}\"" if number % 4 else "\"{'SR': 0.0}\"")
+        for number in range(1, COHORTS["ptbxl"].whole + 1)
+    ]
+    root = ptbxl_tree(tmp_path / "tree", rows)
+    result = index("ptbxl", root, tmp_path / "out")
+    assert (result["published"], result["kept"]) == (16_363, 16_350)
+    told = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["published"]
+    assert (told["comparable"], told["reference"]["LAFB"]) == (True, 1797)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "16,363 kept by the paper, 16,350 here (-13)" in page
+    assert "1,797" in page
+    other = index("ptbxl", root, tmp_path / "other", "labels.set=" + str(_renamed_labels(tmp_path)))
+    assert other["published"] is None, "another label set is no comparison"
+
+
+def _renamed_labels(folder: Path) -> Path:
+    text = (EMBEDDED / "peace12.yaml").read_text(encoding="utf-8")
+    copy = folder / "mine.yaml"
+    copy.write_text(text.replace("name: peace12", "name: mine"), encoding="utf-8")
+    return copy
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pytest
+
+from peace.signal import Unreadable, read_record
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+LIMITS = {16: 2**15, 61: 2**15, 160: 2**15, 80: 2**7, 212: 2**11, 24: 2**23, 32: 2**31}
+"""By format, the size of the lowest value, which stands for a missing one."""
+SCALE = {"mV": 1.0, "uV": 1e-3, "V": 1e3}
 ALIGNED = {16: "<i2", 61: ">i2", 32: "<i4"}
 
 
@@ -77,3 +83,18 @@ def write_record(
         millivolts = heartbeats(round(seconds * rate), rate, leads, seed)
     digital = np.where(np.isnan(millivolts), -32768, np.rint(millivolts * 1000)).astype(np.int64)
     return write_digital(record, digital, names or leads, f"{rate:g}")
+
+
+def refusal(record: Path) -> str:
+    """The reason for which a record is not read."""
+    with pytest.raises(Unreadable) as caught:
+        read_record(record)
+    return caught.value.reason
+
+
+def edit_header(record: Path, old: str, new: str, count: int = -1) -> None:
+    """Replace text in the header of a record; it must be there."""
+    header = record.with_suffix(".hea")
+    text = header.read_text()
+    assert old in text
+    header.write_text(text.replace(old, new, count))

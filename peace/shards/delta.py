@@ -91,7 +91,7 @@ def _pack_widest(out: Any, at: int, above: Any, first: int) -> int:
 
 @numba.njit(inline="always")
 def _take_differences(values: Any, start: int, differences: Any, above: Any) -> Any:
-    """128 differences, the first of them to `start`, and what each is above the lowest (0 after the end), the result."""
+    """128 differences, the first of them to `start`, and what each is above the lowest of them, which is the result."""
     here = values[start : start + 128]
     before = values[start - 1 : start - 1 + len(here)]
     for index in range(len(here)):

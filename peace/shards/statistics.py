@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from peace.places import opened
 from peace.signal import LEADS, Conditioned
-from peace.signal.kernel import totals
 
 MICROVOLTS = 1000.0
 
@@ -28,7 +27,7 @@ class LeadSums:
 
     def add(self, record: Conditioned) -> None:
         """Take in the leads that are there, without the zero-padding."""
-        sums, squares, _lowest, _highest = totals(record.signal, record.n_samples)
+        sums, squares, _lowest, _highest = record.totals
         for lead in np.flatnonzero(record.lead_mask).tolist():
             self.count[lead] += record.n_samples
             self.total[lead] += int(sums[lead])
@@ -63,7 +62,7 @@ class LeadSums:
 
 def peak_to_peak_mv(record: Conditioned) -> npt.NDArray[np.float32]:
     """(12,) highest minus lowest value of each lead in mV, without the zero-padding; 0 for a missing lead."""
-    _sums, _squares, lowest, highest = totals(record.signal, record.n_samples)
+    _sums, _squares, lowest, highest = record.totals
     return ((highest - lowest) / MICROVOLTS).astype(np.float32)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,14 @@ import numpy.typing as npt
 
 from peace.config import LeadsConfig, QualityConfig, SignalConfig
 from peace.signal.filters import HIGHEST_SHARE, cascade, ratio, reflection, resample, zero_phase
-from peace.signal.kernel import to_microvolts
+from peace.signal.kernel import to_microvolts, totals
 from peace.signal.leads import LEADS, arrange
 from peace.signal.policy import AFTER_FILTER, BEFORE_FILTER, FLAGS, judge, mend
 from peace.signal.quality import measure
 from peace.signal.reader import Recording, read_record
 from peace.signal.unreadable import Unreadable
+
+Whole = npt.NDArray[np.int64]
 
 LARGEST = 32767
 # Rows kept for the work of each thread, 1.9 MB: 15 s and the reflections at 1,000 Hz.
@@ -43,6 +46,12 @@ class Conditioned:
     """The columns of peace.signal.quality.QUALITY."""
     flags: tuple[str, ...] = ()
     """Limits passed and repairs made: keys of peace.signal.policy.FLAGS, in its order."""
+
+    @cached_property
+    def totals(self) -> tuple[Whole, Whole, Whole, Whole]:
+        """Of each lead without the padding, in microvolts: (12,) sum, sum of squares, lowest, highest; computed once."""
+        found: tuple[Whole, Whole, Whole, Whole] = totals(self.signal, self.n_samples)
+        return found
 
 
 def n_samples_of(signal: SignalConfig) -> int:

@@ -49,7 +49,7 @@ class Conditioned:
 
     @cached_property
     def totals(self) -> tuple[Whole, Whole, Whole, Whole]:
-        """Of each lead without the padding, in microvolts: (12,) sum, sum of squares, lowest, highest; computed once."""
+        """Of each lead without the padding, in microvolts: (12,) sum, sum of squares, lowest, highest. Taken once."""
         found: tuple[Whole, Whole, Whole, Whole] = totals(self.signal, self.n_samples)
         return found
 

@@ -170,7 +170,7 @@ def _raw_strip(row: Mapping[str, Any], path: Path) -> Strip | None:
         [np.median(values[there]) if there.any() else 0.0 for values, there in zip(signal, known, strict=True)]
     )
     signal -= middle[:, None]
-    worst = LEADS[_worst(row["reason"], signal, mask)]
+    worst = LEADS[telling_lead(row["reason"], signal, mask)]
     title = f"{row['record_id']}: {row['reason']} ({row['detail'][:LONGEST_DETAIL]}), below: {worst}"
     figure = strip_figure(signal, recording.rate, mask, title, worst)
     return Strip(
@@ -178,7 +178,7 @@ def _raw_strip(row: Mapping[str, Any], path: Path) -> Strip | None:
     )
 
 
-def _worst(reason: str, signal_mv: npt.NDArray[np.float64], mask: npt.NDArray[np.uint8]) -> int:
+def telling_lead(reason: str, signal_mv: npt.NDArray[np.float64], mask: npt.NDArray[np.uint8]) -> int:
     """The recorded lead that shows why a record was left out; II where no lead does more than another."""
     missing = np.isnan(signal_mv).sum(axis=1)
     filled = np.where(np.isnan(signal_mv), 0.0, signal_mv)

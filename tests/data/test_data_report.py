@@ -22,7 +22,7 @@ from peace.config import load_config
 from peace.data_report import write_index_report, write_shard_report
 from peace.data_report.numbers import combinations as label_sets
 from peace.data_report.numbers import distribution, histogram, label_flags
-from peace.data_report.strips import _worst
+from peace.data_report.strips import telling_lead
 from peace.labels import load_label_set
 from peace.shards import Recipe, build_part, finish
 from peace.signal import LEADS
@@ -162,7 +162,8 @@ def test_a_reject_is_drawn_with_the_lead_that_shows_why() -> None:
     signal[3, 100:200], signal[5], signal[8, 50] = np.nan, 0.0, 26.0
     mask = np.array([1] * 9 + [0] * 3, np.uint8)
     shown = {
-        reason: LEADS[_worst(reason, signal, mask)] for reason in ("nan_samples", "flat_lead", "spikes", "mains_noise")
+        reason: LEADS[telling_lead(reason, signal, mask)]
+        for reason in ("nan_samples", "flat_lead", "spikes", "mains_noise")
     }
     assert shown == {"nan_samples": "aVR", "flat_lead": "aVF", "spikes": "V3", "mains_noise": "II"}
 

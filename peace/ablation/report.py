@@ -46,7 +46,7 @@ def write_ablation_report(
 
 def method_rows(summary: Sequence[Entry], protocol: str) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a protocol: mean, deviation, the comparison with PEACE, and the paper's value on ZZU-pECG."""
-    header = ["method", "macro AUC", "sd", "seeds", "less PEACE (95 % by patient)", "Wilcoxon p", "paper, ZZU"]
+    header = ["method", "macro AUC", "sd", "seeds", "less PEACE (interval by patient)", "Wilcoxon p", "paper, ZZU"]
     return header, [_method_row(entry) for entry in summary if entry["protocol"] == protocol]
 
 

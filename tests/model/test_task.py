@@ -366,3 +366,46 @@ def test_frozen_stages_do_not_move_while_the_rest_does(descriptors: Descriptors)
     same = {name for name in before if torch.equal(before[name], after[name])}
     assert {name for name in before if name.startswith(("encoder.stem", "encoder.stages.0"))} <= same
     assert not {name for name in before if name.startswith("encoder.stages.1") and "weight" in name} & same
+
+
+def test_a_linear_probe_moves_its_one_layer_alone(descriptors: Descriptors) -> None:
+    task = build(descriptors, *NO_TEXT, "model.readout=linear")
+    task.classifier.freeze_features()
+    before = {name: value.clone() for name, value in task.classifier.state_dict().items()}
+    fit(task, 5)
+    after = task.classifier.state_dict()
+    assert {name for name in before if not torch.equal(before[name], after[name])} == {"linear.weight", "linear.bias"}
+    with pytest.raises(ConfigError, match="linear probe"):
+        task.classifier.attention(*batch(1)[:2])
+
+
+def test_a_text_method_wants_label_queries(descriptors: Descriptors) -> None:
+    with pytest.raises(ConfigError, match="readout=query"):
+        build(descriptors, "model.readout=linear")
+    with pytest.raises(ConfigError, match="ecg_only"):
+        build(descriptors, "objective.knowledge_weight=0", "objective.contrastive_weight=0")
+
+
+def test_reversed_gradients_part_the_domain_classifier_from_the_encoder(descriptors: Descriptors) -> None:
+    """The classifier goes down its loss at any gate; the encoder goes up it, as far as the gate is open."""
+
+    def gradients(gate: float) -> tuple[torch.Tensor, torch.Tensor]:
+        task = build(descriptors, "objective.method=dann", "objective.domain_weight=1")
+        tokens = task.classifier.tokens(*beside("dann", batch(8))[:2])
+        pooled = tokens.mean(dim=1).detach().requires_grad_()
+        task.domain_loss(pooled[:8], pooled[8:], gate).backward()
+        return pooled.grad, task.side[0].weight.grad
+
+    (shut, own), (half, same) = gradients(0.0), gradients(0.5)
+    whole, _ = gradients(1.0)
+    assert not shut.any()
+    assert own.abs().sum() > 0
+    assert torch.equal(own, same)
+    torch.testing.assert_close(2 * half, whole)
+    # against the plain gradient: the other way round
+    task = build(descriptors, "objective.method=dann")
+    pooled = task.classifier.tokens(*beside("dann", batch(8))[:2]).mean(dim=1).detach().requires_grad_()
+    said = task.side(pooled).squeeze(-1)
+    domain = torch.arange(16) >= 8
+    torch.nn.functional.binary_cross_entropy_with_logits(said, domain.float()).backward()
+    torch.testing.assert_close(whole, -pooled.grad)

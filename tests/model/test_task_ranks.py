@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,12 +21,17 @@ LABELS = ("NORM", "LVH", "RVH", "STTC", "TAB_")
 RECORDS = 10
 
 
-def task(reading: str) -> Task:
+READINGS = ("label_set", "label_specific")
+ALIGNING = ("dann", "mmd")
+
+
+def task(kind: str) -> Task:
     # statistics over a batch and random hiding differ between halves and whole by nature, so they are left out
     off = ["model.encoder.norm=group", "model.query.dropout=0", "objective.axis_dropout=0"]
     torch.manual_seed(0)
-    config = load_config("debug", None, [*off, f"objective.reading={reading}"])
-    return make_task(config, LABELS, load_descriptors("curated", LABELS))
+    key = "reading" if kind in READINGS else "method"
+    config = load_config("debug", None, [*off, f"objective.{key}={kind}"])
+    return make_task(config, LABELS, load_descriptors("curated", LABELS), unlabelled=True)
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -36,19 +42,28 @@ def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return torch.randn(RECORDS, 12, 200, generator=generator), torch.ones(RECORDS, 12), target
 
 
+def inputs(kind: str, rows: slice) -> tuple[torch.Tensor, ...]:
+    """Some rows of the batch; behind them as many unlabelled records, where cohorts are aligned."""
+    ecg, mask, target = (part[rows] for part in batch())
+    if kind in ALIGNING:
+        ecg = torch.cat([ecg, 2 * ecg.flip(2)])
+        mask = torch.cat([mask, mask])
+    return ecg, mask, target
+
+
 def worker(rank: int, port: int, folder: str) -> None:
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", rank=rank, world_size=2)
     half = slice(0, 5) if rank == 0 else slice(5, 10)
     found = {}
-    for reading in ("label_set", "label_specific"):
-        module = task(reading)
+    for kind in (*READINGS, *ALIGNING):
+        module = task(kind)
         parallel = DistributedDataParallel(module)  # held: its hooks on the gradients go with it
-        losses = parallel(*(part[half] for part in batch()), 0.8)
+        losses = parallel(*inputs(kind, half), 0.8)
         losses.total.backward()
         gradients = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
-        found[reading] = {"contrastive": losses.parts["contrastive"], "gradients": gradients}
+        found[kind] = {"parts": losses.parts, "gradients": gradients}
     # uneven: three rows here, seven there
     rows = torch.arange(20.0).reshape(10, 2).requires_grad_()
     mine = rows[:3] if rank == 0 else rows[3:]
@@ -69,16 +84,18 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, 
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
-@pytest.mark.parametrize("reading", ["label_set", "label_specific"])
-def test_two_workers_with_half_a_batch_equal_one(found: list[dict[str, dict[str, torch.Tensor]]], reading: str) -> None:
-    module = task(reading)
-    losses = module(*batch(), 0.8)
+@pytest.mark.parametrize("kind", [*READINGS, *ALIGNING])
+def test_two_workers_with_half_a_batch_equal_one(found: list[dict[str, dict[str, Any]]], kind: str) -> None:
+    module = task(kind)
+    losses = module(*inputs(kind, slice(None)), 0.8)
     losses.total.backward()
     for rank in found:
-        torch.testing.assert_close(rank[reading]["contrastive"], losses.parts["contrastive"], rtol=1e-5, atol=1e-5)
+        if kind != "dann":  # whose log is each worker's own half
+            for name in {"contrastive", "mmd"} & set(losses.parts):
+                torch.testing.assert_close(rank[kind]["parts"][name], losses.parts[name], rtol=1e-5, atol=1e-5)
         for name, parameter in module.named_parameters():
             if parameter.requires_grad:
-                gradient = rank[reading]["gradients"][name]
+                gradient = rank[kind]["gradients"][name]
                 torch.testing.assert_close(
                     gradient, parameter.grad, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
                 )

@@ -79,6 +79,7 @@ def work(job: Job) -> dict[str, Any]:
             started = time.perf_counter()
             done += _on_ray_data(manifest, keys, missing, recipe, job.out)
             speed = _speed(sum(len(part.rows) for part in missing), time.perf_counter() - started)
+        _clear_the_rest(job.out, parts)  # what killed workers had half written
     result = finish(job.out, len(manifest), done, recipe, label_set)
     report = write_shard_report(job.out, job.args.manifest, manifest, label_set, config.report.strips)
     for path in (report, report.with_suffix(".json")):

@@ -31,6 +31,10 @@ class S3Server:
         self._draw = random.Random(0)
         self._lock = threading.Lock()
 
+    def fail(self, share: float) -> None:
+        """From now on fail this share of the requests, by the same draws each time."""
+        self.fail_share, self.failed, self._draw = share, 0, random.Random(0)
+
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         with self._lock:
             self.requests += 1

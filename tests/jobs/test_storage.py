@@ -150,20 +150,20 @@ def test_every_record_is_judged_as_in_its_own_place(server: S3Server, tmp_path: 
 @pytest.fixture
 def moody(server: S3Server) -> Iterator[S3Server]:
     """The store, failing every fifth request: slow down, unheard, done but unanswered, answers cut in the middle."""
-    server.fail_share, server.failed = 0.2, 0
+    server.fail(0.2)
     yield server
-    server.fail_share = 0.0
+    server.fail(0.0)
 
 
 def test_a_part_from_and_to_a_moody_store_is_the_same(server: S3Server, tmp_path: Path, request: Any) -> None:
-    rows = [{**row, "split": "train"} for row in write_cohort(tmp_path / "raw", 8)]
+    rows = [{**row, "split": "train"} for row in write_cohort(tmp_path / "raw", 20)]
     (tmp_path / "raw" / "r0003.dat").unlink()
     upload(tmp_path / "raw", "s3://raw/part")
     far = in_bucket(rows, "s3://raw/part")
-    calm = build_part("part-x", "train", far, range(8), RECIPE, tmp_path / "calm")
+    calm = build_part("part-x", "train", far, range(20), RECIPE, tmp_path / "calm")
     moody: S3Server = request.getfixturevalue("moody")
     out = place("s3://runs/part")
-    assert build_part("part-x", "train", far, range(8), RECIPE, out) == calm
+    assert build_part("part-x", "train", far, range(20), RECIPE, out) == calm
     assert file_digest(out / "shards" / "train" / "part-x.parquet") == calm["sha256"]
     assert moody.failed > 2
 
@@ -178,7 +178,7 @@ def test_a_store_that_fails_now_and_then_changes_nothing(server: S3Server, tmp_p
     moody: S3Server = request.getfixturevalue("moody")
     assert run(preprocess.VERB, "--manifest", manifest, "--out", "s3://runs/moody") == 0
     assert moody.failed > 20
-    moody.fail_share = 0.0
+    moody.fail(0.0)
     assert ShardSet.open("s3://runs/moody").digest == ShardSet.open(tmp_path / "calm").digest
     assert result_at("s3://runs/moody")["rejected"] == {"missing_signal": 1}
 

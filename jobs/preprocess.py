@@ -2,8 +2,8 @@
 
     peace preprocess --manifest runs/index/manifest.parquet --out runs/shards
 
-One task of Ray Data makes one shard: it reads its records, conditions them and writes the file where it stands, so
-that no signal travels through the object store and memory is bounded by a row group. What is finished is kept by a
+A task of Ray Data makes a few shards: it reads their records, conditions them and writes the files where it stands, so
+that no signal travels through the object store and memory does not grow with the shards. What is finished is kept by a
 done file; the same command goes on from there after a crash, and takes in what was added to the manifest.
 """
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from peace.shards import Recipe
     from peace.shards.plan import Part
+
+SHARDS_PER_TASK = 8
+TASKS_PER_CORE = 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,11 +78,13 @@ def work(job: Job) -> dict[str, Any]:
     done = list(reused.values())
     speed = _earlier_speed(job.out)
     if missing:
-        with ray_session(config.ray):
-            started = time.perf_counter()
-            done += _on_ray_data(manifest, keys, missing, recipe, job.out)
-            speed = _speed(sum(len(part.rows) for part in missing), time.perf_counter() - started)
-        _clear_the_rest(job.out, parts)  # what killed workers had half written
+        try:
+            with ray_session(config.ray):
+                started = time.perf_counter()
+                done += _on_ray_data(manifest, keys, missing, recipe, job.out)
+                speed = _speed(sum(len(part.rows) for part in missing), time.perf_counter() - started)
+        finally:
+            _clear_the_rest(job.out, parts)  # what killed workers had half written
     result = finish(job.out, len(manifest), done, recipe, label_set)
     report = write_shard_report(job.out, job.args.manifest, manifest, label_set, config.report.strips)
     for path in (report, report.with_suffix(".json")):
@@ -167,16 +172,21 @@ def _earlier_speed(out: Path) -> dict[str, Any]:
 def _on_ray_data(
     manifest: pd.DataFrame, keys: Any, parts: Sequence[Part], recipe: Recipe, out: Path
 ) -> Iterator[dict[str, Any]]:
-    """The done file of every shard, as they come. One Arrow block is one shard's records, and one task."""
+    """The done file of every shard, as they come. One Arrow block is one task, which makes a few shards."""
+    import ray
     import ray.data
 
     from peace.progress import progress
 
-    blocks = [_block(manifest, keys, part) for part in parts]
-    worker: Any = make_shard
-    shards = ray.data.from_arrow(blocks).map_batches(
+    n_cores = int(ray.cluster_resources().get("CPU", 1))
+    shares = share_out(parts, n_cores)
+    for _ in range(min(n_cores, len(shares))):
+        ray.remote(_load_kernels).options(scheduling_strategy="SPREAD").remote(recipe)
+    worker: Any = make_shards
+    shards = ray.data.from_arrow([_block(manifest, keys, share) for share in shares]).map_batches(
         worker, batch_size=None, batch_format="pyarrow", fn_kwargs={"recipe": recipe, "out": out}
     )
+    shards.context.target_max_block_size = 1  # a shard is told of when it is made, not when its task ends
     bar: tqdm[Any] = progress(None, "preprocess", total=sum(len(part.rows) for part in parts))
     with bar:
         for row in shards.iter_rows():
@@ -186,32 +196,52 @@ def _on_ray_data(
             yield read_json(out / "parts" / f"{row['name']}.json")
 
 
-def _block(manifest: pd.DataFrame, keys: Any, part: Part) -> pa.Table:
+def share_out(parts: Sequence[Part], n_cores: int) -> list[list[Part]]:
+    """The shards of each task: several where there are many, since a core waits 0.1 s between two tasks of Ray Data.
+
+    Each core gets several tasks, so that all cores end together.
+    """
+    size = min(SHARDS_PER_TASK, max(1, len(parts) // (TASKS_PER_CORE * n_cores)))
+    return [list(parts[start : start + size]) for start in range(0, len(parts), size)]
+
+
+def _load_kernels(recipe: Recipe) -> None:
+    """Runs in a worker, while Ray Data plans: import and load what the first record would have to wait for."""
+    import numpy as np
+
+    from peace.signal import LEADS, condition
+    from peace.signal.reader import Recording
+
+    noise = np.random.default_rng(0).normal(size=(round(500 * recipe.signal.seconds), len(LEADS)))
+    condition(Recording(LEADS, 500.0, noise, len(noise)), "mimic", recipe.signal, recipe.leads, recipe.quality)
+
+
+def _block(manifest: pd.DataFrame, keys: Any, share: Sequence[Part]) -> pa.Table:
+    import numpy as np
     import pyarrow as pa
 
-    table = pa.Table.from_pandas(manifest.iloc[part.rows], preserve_index=False)
-    table = table.append_column("key", pa.array(keys[part.rows], pa.uint64()))
-    return table.append_column("part", pa.array([part.name] * len(part.rows), pa.string()))
+    rows = np.concatenate([part.rows for part in share])
+    names = np.repeat([part.name for part in share], [len(part.rows) for part in share])
+    table = pa.Table.from_pandas(manifest.iloc[rows], preserve_index=False)
+    return table.append_column("key", pa.array(keys[rows], pa.uint64())).append_column("part", pa.array(names))
 
 
-def make_shard(batch: Any, recipe: Recipe, out: Path) -> Any:
-    """Runs in a worker: make the shard whose records are this Arrow table; gives a table of one row about it."""
+def make_shards(batch: Any, recipe: Recipe, out: Path) -> Iterator[Any]:
+    """Runs in a worker: make the shards whose records are this Arrow table; gives a table of one row about each."""
+    from itertools import groupby
+
     import pyarrow as pa
 
     from peace.shards import build_part
 
-    rows = batch.to_pylist()
-    names = {(row["part"], row["split"]) for row in rows}
-    if len(names) != 1:
-        raise RuntimeError(f"Ray Data mixed the blocks of {len(names)} shards")
-    name, split = names.pop()
-    error = ""
-    try:
-        with reaching(out):
-            build_part(name, split, rows, [row["key"] for row in rows], recipe, out)
-    except DataError as mistake:  # such as a full disk: Ray would hand on the trace and lose the message
-        error = str(mistake)
-    return pa.table({"name": [name], "records": [len(rows)], "error": [error]})
+    for (name, split), group in groupby(batch.to_pylist(), key=lambda row: (row["part"], row["split"])):
+        rows, error = list(group), ""
+        try:
+            with reaching(out):
+                build_part(name, split, rows, [row["key"] for row in rows], recipe, out)
+        except DataError as mistake:  # such as a full disk: Ray would hand on the trace and lose the message
+            error = str(mistake)
+        yield pa.table({"name": [name], "records": [len(rows)], "error": [error]})
 
 
 def tables(result: dict[str, Any]) -> list[Table]:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 SETTINGS = ["--preset", "debug", "tracking.enabled=false"]
 SMALL = "preprocess.shard_mb=0.1"  # four records a shard
-SHARD_MAKERS = ("ray::MapBatches(make_shard)", "ray::IDLE")  # between two shards Ray calls a worker idle
+SHARD_MAKERS = ("ray::MapBatches(make_shards)", "ray::IDLE")  # between two shards Ray calls a worker idle
 
 
 def content(out: Path) -> list[tuple]:

@@ -16,8 +16,10 @@ from preprocess_runs import SETTINGS, content
 from jobs import preprocess
 from jobs.cluster_session import ray_session
 from jobs.harness import main
+from jobs.preprocess import share_out
 from peace.config import LeadsConfig, QualityConfig, RayConfig, SignalConfig
 from peace.shards import ShardSet
+from peace.shards.plan import Part
 from peace.signal import condition_file
 
 
@@ -212,6 +214,16 @@ def test_mistakes_end_in_one_line(raw: Path, tmp_path: Path, capsys: pytest.Capt
     foreign.at[0, "labels"] = ["WPW"]
     foreign.to_parquet(tmp_path / "m.parquet")
     assert "WPW" in refusal(capsys, tmp_path / "m.parquet", out)
+
+
+@pytest.mark.parametrize(
+    ("n_parts", "n_cores", "largest"), [(1, 2, 1), (7, 2, 1), (20, 2, 2), (453, 2, 8), (453, 512, 1)]
+)
+def test_every_shard_is_some_tasks_and_cores_end_together(n_parts: int, n_cores: int, largest: int) -> None:
+    parts = [Part(f"part-{number}", "train", np.arange(3)) for number in range(n_parts)]
+    shares = share_out(parts, n_cores)
+    assert [part.name for share in shares for part in share] == [part.name for part in parts]
+    assert max(map(len, shares)) == largest
 
 
 def test_a_patient_in_two_splits_stops_the_job(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

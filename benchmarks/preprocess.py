@@ -8,8 +8,8 @@ single:  one process of ours: read, check, condition, and write compressed shard
 ray:     `peace preprocess` on Ray Data with every core, at two sizes; memory is that of the job and all it starts.
 
 plain and single take turns, one thread each, and the median of their rounds counts. The records of ray are counted
-from a running Ray to the last shard: the start of the workers and of Ray Data's own actors is in it, and taken out again
-in the marginal rate, which is what more records cost.
+from a running Ray to the last shard: the start of the workers and of Ray Data's own actors is in it, and taken out
+again in the marginal rate, which is what more records cost.
 """
 
 from __future__ import annotations
@@ -209,10 +209,9 @@ def show(found: dict[str, Any]) -> None:
     for name, value, ratio, target in rows:
         print(f"{name:28s} {value:>12s}   {ratio:28s} {'target ' + target if target else ''}")
     marginal = found["ray_marginal_rps"]
-    print(
-        f"Ray Data once it runs (from the two sizes): {marginal:.0f}/s, {marginal / (cores * single_rps):.2f} x {cores} x "
-        f"one process; the whole command with Ray's start and end: {found['ray_wall_rps']:.0f}/s"
-    )
+    share = marginal / (cores * single_rps)
+    print(f"Ray Data once it runs, from the two sizes: {marginal:.0f}/s, {share:.2f} x {cores} x one process")
+    print(f"the whole command, with Ray's start, the report and Ray's end: {found['ray_wall_rps']:.0f}/s")
     print(f"{found['bytes_per_record'] / 1000:.1f} kB a record on disk; 120 kB as int16")
 
 

@@ -165,7 +165,7 @@ def _memory_mb(pid: int) -> float:
 
 def measure(work: Path, quick: bool) -> dict[str, Any]:
     """Everything, in one go."""
-    n_plain, n_single, rounds, small, large = (100, 600, 2, 1000, 4000) if quick else (300, 3000, 3, 5000, 20000)
+    n_plain, n_single, rounds, small, large = (100, 600, 2, 1000, 4000) if quick else (300, 3000, 5, 5000, 20000)
     print(f"writing {large} records under {work}", flush=True)
     manifest = make_records(work, large)
     single(manifest, 10, work / "compile")

@@ -26,7 +26,7 @@ from peace.signal.unreadable import Unreadable
 
 Whole = npt.NDArray[np.int64]
 
-LARGEST = 32767
+LARGEST = 32767.0
 # Rows kept for the work of each thread, 1.9 MB: 15 s and the reflections at 1,000 Hz.
 LARGEST_ROOM = 20_000
 _OWN = threading.local()

@@ -103,21 +103,24 @@ def polyphase(samples: Any, taps: Any, up: int, down: int, n_out: int) -> Any:
 
 
 @compiled
-def to_microvolts(samples: Any, n_samples: int, length: int, largest: int) -> Any:
-    """The first `n_samples` of (samples, leads) mV as (leads, length) int16 microvolts, and how many were clipped."""
+def to_microvolts(samples: Any, n_samples: int, length: int, largest: float) -> Any:
+    """The first `n_samples` of C-ordered (samples, leads) mV as (leads, length) int16 microvolts, and how many were
+    clipped. Block by block: rounded as the samples lie, then put lead by lead."""
     n_leads = samples.shape[1]
     stored = np.zeros((n_leads, length), np.int16)
+    block = np.empty((64, n_leads), np.int32)
     clipped = 0
-    for time in range(n_samples):
+    for start in range(0, n_samples, 64):
+        count = min(64, n_samples - start)
+        values, whole = samples[start : start + count].reshape(-1), block.reshape(-1)
+        for index in range(count * n_leads):
+            value = np.rint(values[index] * 1000.0)
+            clipped += abs(value) > largest
+            whole[index] = np.int32(min(max(value, -largest), largest))
         for lead in range(n_leads):
-            value = np.rint(samples[time, lead] * 1000.0)
-            if value > largest:
-                value = largest
-                clipped += 1
-            elif value < -largest:
-                value = -largest
-                clipped += 1
-            stored[lead, time] = np.int16(value)
+            row = stored[lead, start : start + count]
+            for time in range(count):
+                row[time] = block[time, lead]
     return stored, clipped
 
 

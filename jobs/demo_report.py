@@ -16,6 +16,7 @@ TITLES = {
     "full": "children, full",
     "ptbxl-full": "PTB-XL, full",
 }
+COHORTS = {"mimic": "adults, as MIMIC-IV-ECG", "zzu": "children, as ZZU-pECG", "ptbxl": "adults, as PTB-XL"}
 
 
 def write_demo_report(job: Job, results: Mapping[str, dict[str, Any]]) -> Path:
@@ -57,7 +58,7 @@ def write_demo_report(job: Job, results: Mapping[str, dict[str, Any]]) -> Path:
             ),
         ),
         _one_record(job, results["predict"]),
-        Section("Cohorts", table=_cohorts(results)),
+        _cohorts(results),
         Section(
             "Time",
             table=ReportTable(
@@ -94,10 +95,28 @@ def _cell(metrics: dict[str, Any], label: str) -> str:
 
 
 def _cohorts(results: Mapping[str, dict[str, Any]]) -> Any:
+    """Records in and out of each cohort, and the paper's Figure 2 of them: how labels are distributed."""
+    from peace.data_report.figures import label_distribution
+    from peace.reports.page import Section
+
+    shards = {cohort: results[f"shards-{cohort}"] for cohort in COHORTS}
+    figure = label_distribution(
+        {cohort: values["labels"] for cohort, values in shards.items()},
+        {cohort: values["kept"] for cohort, values in shards.items()},
+        COHORTS,
+    )
+    caption = (
+        "Label distribution of the three cohorts, as the paper's Figure 2 shows it: records of each label and their "
+        "share. More on each cohort: report.html in its index and shards folders."
+    )
+    return Section("Cohorts", table=_in_and_out(results), figures=[(figure, caption)])
+
+
+def _in_and_out(results: Mapping[str, dict[str, Any]]) -> Any:
     from peace.reports.page import ReportTable
 
     rows = []
-    for cohort in ("mimic", "zzu", "ptbxl"):
+    for cohort in COHORTS:
         index, shards = results[f"index-{cohort}"], results[f"shards-{cohort}"]
         splits = shards["splits"]
         rows.append(

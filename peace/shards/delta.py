@@ -1,7 +1,7 @@
 """DELTA_BINARY_PACKED, compiled: the encoding of the signal column, in one pass over the samples.
 
 Arrow widens int16 to int32, makes a level for each sample and packs bit by bit, which costs as much as conditioning
-the record. The format is Parquet's (Encodings.md, delta encoding); `benchmarks/preprocess.py` has the ratio.
+the record. The format is Parquet's (Encodings.md, delta encoding); `benchmarks/preprocess_parts.py` has the ratio.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 pyarrow writes the whole file with a signal column of nulls, in memory. The signals, one page a record, go to disk as
 they come; at the end pyarrow's part follows them, and its footer is told where the signals lie. What comes out is
-plain Parquet, which any reader takes, at a third of the cost of pyarrow's own writer (benchmarks/preprocess.py).
+plain Parquet, which any reader takes, at a third of the cost of pyarrow's own writer (benchmarks/preprocess_parts.py).
 """
 
 from __future__ import annotations

@@ -6,13 +6,20 @@ so in the flags, `reject` leaves the record out with the reason. The limits are 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from peace.config.base import Section
 
 Kept = Literal["keep", "reject"]
+
+
+def _bound_over_limit(section: Any) -> Any:
+    """What may be repaired begins where the limit ends."""
+    if section.action == "repair" and section.repair_limit < section.limit:
+        raise ValueError("repair_limit must not be under limit")
+    return section
 
 
 class MissingConfig(Section):
@@ -22,11 +29,7 @@ class MissingConfig(Section):
     action: Literal["repair", "reject"] = "reject"
     repair_limit: float = Field(0.02, ge=0, le=1, description="with repair: more than this share is rejected")
 
-    @model_validator(mode="after")
-    def _ordered(self) -> MissingConfig:
-        if self.action == "repair" and self.repair_limit < self.limit:
-            raise ValueError("repair_limit must not be under limit")
-        return self
+    _ordered = model_validator(mode="after")(_bound_over_limit)
 
 
 class FlatConfig(Section):
@@ -37,11 +40,7 @@ class FlatConfig(Section):
     repair_limit: int = Field(3, ge=0, le=11, description="with repair: more leads than this are rejected")
     least_mv: float = Field(0.01, ge=0, description="a lead whose peak-to-peak stays under this is flat")
 
-    @model_validator(mode="after")
-    def _ordered(self) -> FlatConfig:
-        if self.action == "repair" and self.repair_limit < self.limit:
-            raise ValueError("repair_limit must not be under limit")
-        return self
+    _ordered = model_validator(mode="after")(_bound_over_limit)
 
 
 class SaturatedConfig(Section):

@@ -58,7 +58,9 @@ def wait_until_up(uri: str, process: subprocess.Popen[bytes], log: Path, patienc
         except OSError:
             time.sleep(0.2)
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
-    raise DataError(f"the MLflow server at {uri} did not come up ({lines[-1][:300] if lines else 'no word'}); see {log}")
+    raise DataError(
+        f"the MLflow server at {uri} did not come up ({lines[-1][:300] if lines else 'no word'}); see {log}"
+    )
 
 
 def _check_driver() -> None:

@@ -6,6 +6,7 @@ The driver owns everything people see (jobs/board.py); workers tell it how far t
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
@@ -21,8 +22,13 @@ if TYPE_CHECKING:
     from peace.learning.train import TrainingPlan
 
 
-def train_on_ray(job: Job, plan: TrainingPlan) -> Path:
+def train_on_ray(
+    job: Job, plan: TrainingPlan, room: tuple[float, int] | None = None, callbacks: Sequence[Any] = ()
+) -> Path:
     """Train the plan on the cluster that Ray has joined; gives the folder of the best checkpoint.
+
+    `room`: CPUs that a worker reserves and its threads, where the caller shares the cluster out among several
+    trainings; `callbacks` are Ray Train's.
 
     The run's name holds the identity of the job: the same command goes on where it stopped, a changed one starts anew.
     Raises ConfigError where the cluster is too small, and the PeaceError of a worker.
@@ -32,7 +38,7 @@ def train_on_ray(job: Job, plan: TrainingPlan) -> Path:
     from ray.train.torch import TorchTrainer
 
     settings = job.config.ray
-    share, threads = worker_share(settings, ray.cluster_resources())
+    share, threads = room or worker_share(settings, ray.cluster_resources())
     board: Any = ray.remote(num_cpus=0)(Board).remote()
     work: Any = _work  # Ray's annotation knows of no return value, its Result does
     trainer = TorchTrainer(
@@ -46,6 +52,7 @@ def train_on_ray(job: Job, plan: TrainingPlan) -> Path:
             storage_path=str(job.out / "ray"),
             failure_config=FailureConfig(max_failures=settings.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=1, checkpoint_score_attribute="val_auc"),
+            callbacks=list(callbacks),
         ),
         datasets=_datasets(job, plan),
     )

@@ -1,7 +1,7 @@
-"""Ray nodes that are machines to each other: network namespaces on a bridge, with nothing shared but the CPU and the disk.
+"""Ray nodes that are machines to each other: network namespaces on a bridge; they share processors and disk alone.
 
-Needs root and iproute2. What a node must not see of this machine's disk can be hidden from it, so that a test knows that
-its files came over the network. Servers of a test listen at `gateway`, which every node reaches.
+Needs root and iproute2. What a node must not see of this machine's disk can be hidden from it, so that a test knows
+that its files came over the network. Servers of a test listen at `gateway`, which every node reaches.
 """
 
 from __future__ import annotations
@@ -62,14 +62,9 @@ class Nodes:
         words = ["--head", f"--port={GCS_PORT}"] if head else [f"--address={self.address}"]
         if head and not any("dashboard" in option for option in options):
             words.append("--include-dashboard=false")
+        words += [f"--node-ip-address={self.ip(name)}", f"--num-cpus={cpus}", f"--object-store-memory={STORE_BYTES}"]
         with (self.folder / f"{name}.log").open("w") as log:
-            started = self.popen(
-                name,
-                [BIN / "ray", "start", *words, f"--node-ip-address={self.ip(name)}", f"--num-cpus={cpus}"]
-                + [f"--object-store-memory={STORE_BYTES}", "--disable-usage-stats", *options],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+            started = self.popen(name, [BIN / "ray", "start", *words, *options], stdout=log, stderr=subprocess.STDOUT)
             code = started.wait(START_SECONDS)
         assert code == 0, (self.folder / f"{name}.log").read_text()
 

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,17 +18,15 @@ import pyarrow.parquet as pq
 import pytest
 from cohort_manifests import manifest_row, write_cohort, write_manifest
 from conftest import peace
+from jobs.ingest import training_dataset
 from s3_server import S3Server, s3_server, upload
 from wfdb_files import write_record
 
-from jobs import index, object_lock, predict, preprocess, pretrain
+from jobs import index, predict, preprocess, pretrain
 from jobs.cluster_session import ray_session
 from jobs.harness import Verb, main
-from jobs.ingest import training_dataset
-from jobs.run_directory import only_writer
 from peace import places
 from peace.config import Config, RayConfig
-from peace.errors import DataError
 from peace.files import file_digest
 from peace.places import place
 from peace.shards import Recipe, ShardSet, build_part
@@ -235,88 +232,6 @@ def test_mistakes_end_in_one_line(
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     assert "AWS_ACCESS_KEY_ID" in refusal(capsys, preprocess.VERB, *words, "s3://runs/locked-out")
-
-
-def test_one_of_many_jobs_wins(server: S3Server) -> None:
-    out = place("s3://runs/contested")
-    start, told, won = threading.Barrier(6), [], []
-
-    def job() -> None:
-        start.wait()
-        try:
-            with only_writer(out):
-                won.append(1)
-                time.sleep(1)
-        except DataError as error:
-            told.append(str(error))
-
-    jobs = [threading.Thread(target=job) for _ in range(6)]
-    for thread in jobs:
-        thread.start()
-    for thread in jobs:
-        thread.join()
-    assert (len(won), len(told)) == (1, 5)
-    assert f"process {os.getpid()}" in told[0]
-    with only_writer(out):  # and what it held is free again
-        pass
-
-
-def test_a_store_without_conditions_is_warned_of(
-    server: S3Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with only_writer(place("s3://runs/guarded")):
-        assert capsys.readouterr().err == ""
-    monkeypatch.setattr(server, "conditional", False)
-    with only_writer(place("s3://runs/unguarded")):
-        assert "ignores conditional writes" in capsys.readouterr().err
-
-
-KILLED = """
-import os, sys
-from jobs.run_directory import only_writer
-from peace.places import place
-with only_writer(place(sys.argv[1])):
-    os.kill(os.getpid(), 9)
-"""
-
-
-def test_a_lock_that_a_killed_job_left_goes(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = place("s3://runs/left")
-    subprocess.run([sys.executable, "-c", KILLED, str(out)], check=False)
-    assert (out / ".lock").exists()
-    home = object_lock._home()
-    monkeypatch.setattr(object_lock, "_home", lambda: "another machine")
-    with pytest.raises(DataError, match="if it was killed, its lock expires in"), only_writer(out):
-        pass
-    monkeypatch.setattr(object_lock, "_home", lambda: home)
-    with only_writer(out):  # here its process can be seen to be gone
-        pass
-    subprocess.run([sys.executable, "-c", KILLED, str(out)], check=False)
-    monkeypatch.setattr(object_lock, "_home", lambda: "another machine")
-    monkeypatch.setattr(object_lock, "EXPIRES_SECONDS", 1.0)
-    time.sleep(2.5)
-    with only_writer(out):
-        pass
-
-
-@pytest.mark.heavy
-def test_beats_keep_a_lock_and_a_job_that_lost_it_ends(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_lock, "BEAT_SECONDS", 0.3)
-    monkeypatch.setattr(object_lock, "EXPIRES_SECONDS", 2.0)
-    out = place("s3://runs/beaten")
-    with only_writer(out):
-        time.sleep(3)
-        with pytest.raises(DataError, match="another job is writing"), only_writer(out):
-            pass
-
-    def overtaken() -> None:
-        with only_writer(out):
-            (out / ".lock").write_text('{"token": "of another"}')
-            time.sleep(10)
-
-    with pytest.raises(DataError, match="another job has taken over"):
-        overtaken()
-    assert json.loads((out / ".lock").read_text()) == {"token": "of another"}
 
 
 @pytest.mark.heavy

@@ -68,12 +68,13 @@ class Steady:
     def __init__(self, source: MemorySource) -> None:
         self.source = source
         self.steps = STEPS_AN_EPOCH
+        self.sizes = np.resize(source.sizes, (STEPS_AN_EPOCH, 1))
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int, first_step: int = 0) -> Iterator[Batch]:
         """So many batches, one pass over the records after the other."""
         first, within = divmod(number * self.steps, self.source.steps)
         passes = itertools.chain.from_iterable(self.source.epoch(passed) for passed in itertools.count(first))
-        yield from itertools.islice(passes, within, within + self.steps)
+        yield from itertools.islice(passes, within + first_step, within + self.steps)
 
 
 def folds_of(shards: ShardSet, tree: Path) -> tuple[Records, np.ndarray]:

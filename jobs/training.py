@@ -54,7 +54,6 @@ def train_on_ray(
             checkpoint_config=CheckpointConfig(num_to_keep=1, checkpoint_score_attribute="val_auc"),
             callbacks=list(callbacks),
         ),
-        datasets=_datasets(job, plan),
     )
     with watching(job, board, plan.build()[1].epochs):
         result = _fit(trainer)
@@ -107,36 +106,14 @@ def _work(settings: dict[str, Any]) -> str | None:
                 board.epoch.remote(metrics)
             ray.train.report(metrics, ray.train.Checkpoint.from_directory(str(place)) if first else None)
 
-    source = _stream(plan, context)
     earlier = ray.train.get_checkpoint()
     try:
-        train(plan, Hooks(on_step, on_epoch), source, Path(earlier.path) if earlier else None, get_device())
+        train(plan, Hooks(on_step, on_epoch), None, Path(earlier.path) if earlier else None, get_device())
     except PeaceError as error:
         if context.get_world_size() > 1:
             raise
         return str(error)
     return None
-
-
-def _stream(plan: TrainingPlan, context: Any) -> Any:
-    """The rank's share of a training set that is too large to hold, or None where each rank holds it."""
-    import ray.train
-
-    from jobs.ingest import StreamSource, fits_in_memory
-
-    config, settings = plan.build()
-    if plan.record_ids is not None or fits_in_memory(plan.shards, config.ray.in_memory_mb):
-        return None
-    shard = ray.train.get_dataset_shard("train")
-    return StreamSource(shard, plan.shards, settings.batch_size, config.seed, context.get_world_size())
-
-
-def _datasets(job: Job, plan: TrainingPlan) -> dict[str, Any]:
-    from jobs.ingest import fits_in_memory, training_dataset
-
-    if plan.record_ids is not None or fits_in_memory(plan.shards, job.config.ray.in_memory_mb):
-        return {}
-    return {"train": training_dataset(plan.shards, job.config.seed)}
 
 
 def _fit(trainer: Any) -> Any:

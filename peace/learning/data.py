@@ -1,18 +1,21 @@
-"""Training batches: every record once an epoch, in an order that follows from (seed, epoch) alone.
+"""Training batches: every record exactly once an epoch on any number of ranks, in an order of (seed, epoch) alone.
 
 Shards hold int16 microvolts; the conversion to millivolts happens on the training device.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 
-from peace.shards import Records
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from peace.shards import Records
 
 MILLIVOLT_PER_STEP = 1e-3  # shards are quantised at 1 microvolt
 
@@ -25,6 +28,7 @@ class Batch:
     signal: np.ndarray  # int16 (B + U, 12, T), microvolts
     lead_mask: np.ndarray  # uint8 (B + U, 12)
     target: np.ndarray  # uint8 (B, K)
+    of_all: int  # labelled records of this step on all ranks together
 
     def on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(ecg in mV as float (B, 12, T), lead mask as float, target as float) on `device`."""
@@ -35,39 +39,54 @@ class Batch:
 
 
 class Source(Protocol):
-    """Where a rank's batches come from; all ranks give the same number of them."""
+    """Where a rank's batches come from; all ranks give the same number of them.
+
+    `sizes` (steps, world) are the labelled records of each step on each rank; they are the same in every epoch.
+    """
 
     steps: int
+    sizes: npt.NDArray[np.int64]
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of one epoch."""
+    def epoch(self, number: int, first_step: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, from step `first_step` on; those before are not read."""
         ...
 
 
-class MemorySource:
-    """Records held in memory by every rank: global batches drawn from one permutation, dealt out to the ranks.
+def deal(records: int, batch_size: int, world: int) -> npt.NDArray[np.int64]:
+    """How many records each rank takes in each step of an epoch: (steps, world), together `records`.
 
-    The batches of an epoch differ in size by one record per rank at the most, so there is no short last batch.
-    With several ranks the permutation is wrapped to a multiple of their number: up to world - 1 records come twice.
+    Batches of all ranks together differ by one record at the most, shares of a batch too. No share is empty: with
+    fewer records a step than ranks the batches are larger than asked. Raises ValueError for fewer records than ranks.
+    """
+    if records < world:
+        raise ValueError(f"{records} records cannot be dealt out to {world} workers")
+    steps = max(1, min(-(-records // batch_size), records // world))
+    batches = records // steps + (np.arange(steps) < records % steps)
+    return batches[:, None] // world + (np.arange(world) < (batches % world)[:, None])
+
+
+class MemorySource:
+    """Records held in memory by every rank: batches of all ranks are cut from one permutation, and dealt out.
+
+    So a step sees the same records whatever the number of ranks.
     """
 
     def __init__(self, records: Records, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
-        if len(records.record_id) < world:
-            raise ValueError(f"{len(records.record_id)} records cannot be dealt out to {world} workers")
         self.records = records
         self.seed = seed
         self.rank = rank
-        self.world = world
-        rows = -(-len(records.record_id) // world)
-        self.steps = max(1, -(-rows // max(1, batch_size // world)))
+        self.sizes = deal(len(records.record_id), batch_size, world)
+        self.steps = len(self.sizes)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int, first_step: int = 0) -> Iterator[Batch]:
         """Batches in the order of (seed, epoch)."""
-        count = len(self.records.record_id)
-        order = np.random.default_rng([self.seed, number]).permutation(count)
-        rows = np.resize(order, (-(-count // self.world), self.world))
-        for part in np.array_split(rows[:, self.rank], self.steps):
-            yield take(self.records, part)
+        order = np.random.default_rng([self.seed, number]).permutation(len(self.records.record_id))
+        # rank by rank within a step, step by step
+        ends = self.sizes.cumsum().reshape(self.sizes.shape)
+        for step in range(first_step, self.steps):
+            end = ends[step, self.rank]
+            own = order[end - self.sizes[step, self.rank] : end]
+            yield take(self.records, own, int(self.sizes[step].sum()))
 
 
 class BesideUnlabelled:
@@ -77,70 +96,35 @@ class BesideUnlabelled:
     records may have are not looked at.
     """
 
-    def __init__(self, source: Source, records: Records, seed: int, rank: int = 0, world: int = 1) -> None:
-        if len(records.record_id) < world:
-            raise ValueError(f"{len(records.record_id)} unlabelled records cannot be dealt out to {world} workers")
+    def __init__(self, source: Source, records: Records, seed: int, rank: int = 0) -> None:
+        if len(records.record_id) == 0:
+            raise ValueError("there is no unlabelled record")
         self.source = source
         self.records = records
         self.seed = seed
         self.rank = rank
-        self.world = world
+        self.sizes = source.sizes
         self.steps = source.steps
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of one epoch."""
         order = np.random.default_rng([self.seed, number, 1]).permutation(len(self.records.record_id))
-        mine = order[self.rank :: self.world]
-        given = 0
-        for batch in self.source.epoch(number):
-            index = mine[np.arange(given, given + len(batch.target)) % len(mine)]
-            given += len(index)
+        ends = self.sizes.cumsum().reshape(self.sizes.shape)
+        for step, batch in enumerate(self.source.epoch(number, first_step), first_step):
+            end = ends[step, self.rank]
+            index = order[np.arange(end - len(batch.target), end) % len(order)]
             yield Batch(
                 np.concatenate([batch.record_id, self.records.record_id[index]]),
                 np.concatenate([batch.signal, self.records.signal[index]]),
                 np.concatenate([batch.lead_mask, self.records.lead_mask[index]]),
                 batch.target,
+                batch.of_all,
             )
 
 
-def take(records: Records, index: np.ndarray) -> Batch:
+def take(records: Records, index: np.ndarray, of_all: int | None = None) -> Batch:
     """The batch of the records at `index`."""
-    return Batch(records.record_id[index], records.signal[index], records.lead_mask[index], records.target[index])
-
-
-def shuffled_batches(
-    blocks: Iterable[Batch], batch_size: int, steps: int, buffer: int, rng: np.random.Generator
-) -> Iterator[Batch]:
-    """Exactly `steps` batches of `batch_size` from a stream of blocks, shuffled within a buffer of `buffer` records.
-
-    A stream that runs dry early is gone on with records already seen, so that all ranks take equally many steps.
-    """
-    pool: list[tuple[np.ndarray, ...]] = []
-    given = 0
-    last: list[tuple[np.ndarray, ...]] = []
-
-    def draw() -> Batch:
-        nonlocal pool, last
-        picked = set(rng.permutation(len(pool))[:batch_size].tolist())
-        last = [pool[place] for place in sorted(picked)]
-        pool = [row for place, row in enumerate(pool) if place not in picked]
-        return _stack(last)
-
-    for block in blocks:
-        pool.extend(zip(block.record_id, block.signal, block.lead_mask, block.target, strict=True))
-        while len(pool) >= buffer + batch_size and given < steps:
-            yield draw()
-            given += 1
-    while given < steps and pool:
-        if len(pool) < batch_size:
-            pool.extend(last[: batch_size - len(pool)])
-        yield draw()
-        given += 1
-    while given < steps and last:
-        yield _stack(last)
-        given += 1
-
-
-def _stack(rows: list[tuple[np.ndarray, ...]]) -> Batch:
-    record_id, signal, lead_mask, target = zip(*rows, strict=True)
-    return Batch(np.array(record_id), np.stack(signal), np.stack(lead_mask), np.stack(target))
+    whole = len(index) if of_all is None else of_all
+    return Batch(
+        records.record_id[index], records.signal[index], records.lead_mask[index], records.target[index], whole
+    )

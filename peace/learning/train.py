@@ -18,6 +18,7 @@ from peace.learning.data import BesideUnlabelled, MemorySource, Source
 from peace.learning.loop import Trainer
 from peace.learning.ranks import Ranks
 from peace.learning.scoring import join, macro_auc, score
+from peace.learning.stream import StreamSource, fits_in_memory
 from peace.learning.tasks import DOMAIN_METHODS, Task, make_task
 from peace.models import EcgClassifier
 from peace.objectives.gate import make_gate
@@ -65,7 +66,7 @@ def train(
     """Train for the epochs of the plan, from `resume` (a checkpoint of this same training) where given.
 
     Every rank calls it. `source`, `validation` (the whole split) and `unlabelled` (the training split of the target)
-    are read from the plan's shards where they are not given; then each rank holds its training split in memory.
+    are read from the plan's shards where they are not given.
     Raises DataError or ConfigError.
     """
     ranks = Ranks.current()
@@ -74,10 +75,10 @@ def train(
     shards = ShardSet.open(plan.shards)
     task, meta = build_task(plan, config, shards)
     gate = make_gate(config.objective)
-    source = source or memory_source(plan, shards, settings, config.seed, ranks)
+    source = source or training_source(plan, config, settings, shards, ranks)
     if plan.target_shards is not None:
         unlabelled = unlabelled or ShardSet.open(plan.target_shards).load("train")
-        source = BesideUnlabelled(source, unlabelled, config.seed, ranks.rank, ranks.world)
+        source = BesideUnlabelled(source, unlabelled, config.seed, ranks.rank)
     trainer = Trainer(task, gate, settings, source, ranks, device, config.seed)
     first, best, stale = 0, -1.0, 0
     if resume is not None:
@@ -213,15 +214,17 @@ def common_scale(shards: ShardSet) -> list[float]:
     return [scale if np.isfinite(scale) and scale > 0 else 1.0] * 12
 
 
-def memory_source(
-    plan: TrainingPlan, shards: ShardSet, settings: TrainingConfig, seed: int, ranks: Ranks
-) -> MemorySource:
-    """The training split, or the plan's records of it, held in memory."""
-    records = shards.load("train", plan.record_ids)
-    if len(records.record_id) < ranks.world:
-        found = len(records.record_id)
+def training_source(
+    plan: TrainingPlan, config: Config, settings: TrainingConfig, shards: ShardSet, ranks: Ranks
+) -> Source:
+    """The training split, or the plan's records of it: in memory, or streamed where it is above ray.in_memory_mb."""
+    found = shards.splits.get("train", 0) if plan.record_ids is None else len(plan.record_ids)
+    if found < ranks.world:
         raise DataError(f"{shards.place} has {found} training records for {ranks.world} workers: nothing to train on")
-    return MemorySource(records, settings.batch_size, seed, ranks.rank, ranks.world)
+    order = settings.batch_size, config.seed, ranks.rank, ranks.world
+    if plan.record_ids is None and not fits_in_memory(shards, config.ray.in_memory_mb):
+        return StreamSource(shards, *order)
+    return MemorySource(shards.load("train", plan.record_ids), *order)
 
 
 def validate(task: Task, shards: ShardSet, ranks: Ranks, device: torch.device, held: Records | None = None) -> float:

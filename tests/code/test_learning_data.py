@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peace.errors import ConfigError
-from peace.learning.data import Batch, BesideUnlabelled, MemorySource, shuffled_batches
+from peace.learning.data import BesideUnlabelled, MemorySource
 from peace.learning.schedule import learning_rate_factor
 from peace.learning.shots import sample_shots
 from peace.shards import Records
@@ -32,44 +32,33 @@ def epoch_ids(count: int, batch: int, world: int, seed: int, number: int) -> lis
 
 
 @given(count=st.integers(4, 200), batch=st.integers(1, 64), world=st.integers(1, 4))
-def test_every_record_once_and_equal_steps(count: int, batch: int, world: int) -> None:
+def test_every_record_exactly_once_and_equal_steps(count: int, batch: int, world: int) -> None:
     ranks = epoch_ids(count, batch, world, seed=1, number=0)
     assert len({len(rank) for rank in ranks}) == 1
-    assert [[len(found) for found in rank] for rank in ranks] == [[len(found) for found in ranks[0]]] * world
     seen = [record for rank in ranks for found in rank for record in found]
-    assert set(seen) == set(records(count).record_id)
-    assert len(seen) - count < world
-    assert max(len(found) for rank in ranks for found in rank) <= max(1, batch // world)
+    assert sorted(seen) == sorted(records(count).record_id)
+    steps = [[len(rank[step]) for rank in ranks] for step in range(len(ranks[0]))]
+    assert min(map(min, steps)) > 0
+    assert all(max(step) - min(step) <= 1 for step in steps)
+    if batch >= 2 * world:
+        assert max(map(sum, steps)) <= batch
+    # a step sees the same records whatever the number of ranks
+    if batch >= 2 * world:
+        alone = epoch_ids(count, batch, 1, seed=1, number=0)[0]
+        assert [[name for rank in ranks for name in rank[step]] for step in range(len(steps))] == alone
+
+
+@given(count=st.integers(4, 100), batch=st.integers(1, 30), world=st.integers(1, 4), first=st.integers(0, 20))
+def test_an_epoch_goes_on_from_any_step(count: int, batch: int, world: int, first: int) -> None:
+    source = BesideUnlabelled(MemorySource(records(count), batch, 1, world - 1, world), records(7), 1, world - 1)
+    whole = [found.record_id.tolist() for found in source.epoch(3)]
+    assert [found.record_id.tolist() for found in source.epoch(3, first)] == whole[first:]
 
 
 def test_order_follows_from_seed_and_epoch() -> None:
     assert epoch_ids(50, 8, 1, 7, 3) == epoch_ids(50, 8, 1, 7, 3)
     assert epoch_ids(50, 8, 1, 7, 3) != epoch_ids(50, 8, 1, 7, 4)
     assert epoch_ids(50, 8, 1, 7, 3) != epoch_ids(50, 8, 1, 8, 3)
-
-
-def blocks(sizes: list[int]) -> list[Batch]:
-    found, start = [], 0
-    for size in sizes:
-        rows = records(start + size)
-        found.append(Batch(rows.record_id[start:], rows.signal[start:], rows.lead_mask[start:], rows.target[start:]))
-        start += size
-    return found
-
-
-@given(sizes=st.lists(st.integers(1, 30), min_size=1, max_size=8), batch=st.integers(1, 10), buffer=st.integers(0, 40))
-def test_a_stream_gives_each_record_once_in_whole_batches(sizes: list[int], batch: int, buffer: int) -> None:
-    total = sum(sizes)
-    steps = total // batch
-    found = list(shuffled_batches(blocks(sizes), batch, steps, buffer, np.random.default_rng(0)))
-    assert [len(item.record_id) for item in found] == [batch] * steps
-    seen = [record for item in found for record in item.record_id]
-    assert len(set(seen)) == len(seen)
-
-
-def test_a_stream_that_runs_dry_still_gives_all_steps() -> None:
-    found = list(shuffled_batches(blocks([5]), 4, 6, 0, np.random.default_rng(0)))
-    assert [len(item.record_id) for item in found] == [4] * 6
 
 
 def test_shots_serve_each_label_and_take_all_of_rare_ones() -> None:

@@ -46,6 +46,7 @@ class CheckpointMeta:
     cohort: str
     protocol: str
     descriptor_digest: str | None = None
+    descriptors: dict[str, Any] | None = None
     thresholds: dict[str, float] | None = None
     code_version: str = ""
     format: int = FORMAT

@@ -48,7 +48,10 @@ class ObjectiveConfig(Section):
     temperature: float = Field(0.1, gt=0, description="initial; learnable, clamped to 0.01 and above")
     axis_composition: Literal["mean", "sum", "attention"] = "mean"
     fusion: Literal["mlp", "mean"] = "mlp"
-    descriptors: str = Field("curated", description="'curated' or a descriptors.json")
+    descriptors: str = Field("curated", description="'curated', 'curated_by_age' or a descriptors.json")
+    allow_findings: tuple[str, ...] = Field(
+        (), description="errors of the descriptors' checks that do not stop a training, each as LABEL/check"
+    )
     text_variant: Literal["three_axes", "single", "permuted"] = Field(
         "three_axes", description="ablations: one merged text a label, or texts of other labels"
     )

@@ -7,11 +7,13 @@ AHA/ACCF/HRS 2009, part III (intraventricular conduction).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from peace.descriptors.texts import AXES, Descriptors
+from peace.errors import DataError
 
 WORDS = (8, 25)
 WORDS_FUSED = (10, 60)
@@ -116,3 +118,15 @@ def _check_leads(label: str, axis: str, text: str) -> Iterator[Finding]:
 def _other_rule(label: str, rule: LeadRule, clause: str) -> bool:
     """Whether a clause speaks of two deflections at once, so that its leads cannot be told apart."""
     return any(other is not rule and other.deflection.search(clause) for other in LEAD_RULES[label])
+
+
+def refuse_errors(descriptors: Descriptors, place: Path, allowed: Sequence[str]) -> None:
+    """Raise DataError where a check finds an error that is not among `allowed` (LABEL/check)."""
+    errors = [found for found in check_descriptors(descriptors) if found.severity == "error"]
+    left = [found for found in errors if f"{found.label}/{found.check}" not in allowed]
+    if left:
+        names = sorted({f"{found.label}/{found.check}" for found in left})
+        raise DataError(
+            f"{place}: {len(left)} errors in the descriptors, first {left[0].label} {left[0].axis}: {left[0].message}; "
+            f"correct them, or allow them by name: objective.allow_findings=[{','.join(names)}]"
+        )

@@ -10,11 +10,13 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from peace.descriptors.bands import BANDS, Band
 from peace.errors import DataError, nearest
 from peace.files import digest, read_json
 
 AXES = ("rhythm", "morphology", "st_t")
 CURATED = Path(__file__).parent / "curated.json"
+EMBEDDED = {"curated": CURATED, "curated_by_age": CURATED.with_name("curated_by_age.json")}
 
 Variant = Literal["three_axes", "single", "permuted"]
 
@@ -31,12 +33,35 @@ class AxisTexts(_Strict):
     st_t: str
 
 
+class AgeTexts(_Strict):
+    """The axes that read otherwise in an age band; the others keep their general text."""
+
+    rhythm: str | None = None
+    morphology: str | None = None
+    st_t: str | None = None
+
+
 class LabelTexts(_Strict):
-    """A label: its name in words, the three axes, and all of it in one text (for the ablation)."""
+    """A label: its name in words, the three axes, and all of it in one text (for the ablation).
+
+    What the texts rest on stands beside them and is for people: leads, criteria, a note on age, references, and the
+    provenance of this label (prompt, model, samples, findings, review).
+    """
 
     name: str
     axes: AxisTexts
     fused: str
+    by_age: dict[Band, AgeTexts] = {}
+    leads: tuple[str, ...] = ()
+    criteria: tuple[str, ...] = ()
+    age_note: str = ""
+    references: tuple[str, ...] = ()
+    provenance: dict[str, Any] = {}
+
+    def texts(self, band: Band | None = None) -> tuple[str, ...]:
+        """The text of each axis, as it reads in an age band or in general."""
+        own = self.by_age.get(band, AgeTexts()) if band else AgeTexts()
+        return tuple(getattr(own, axis) or getattr(self.axes, axis) for axis in AXES)
 
 
 class DescriptorsFile(_Strict):
@@ -49,24 +74,31 @@ class DescriptorsFile(_Strict):
 
 @dataclass(frozen=True)
 class Descriptors:
-    """Texts in the order of `labels`: `texts[k][a]` is label k on axis a (K x 3, or K x 1 for the single text)."""
+    """Texts in the order of `labels`: `texts[k][a]` is label k on axis a (K x 3, or K x 1 for the single text).
+
+    `by_age[b]` holds the same for each of BANDS; it is empty where no label has texts of its own for an age.
+    `entries` are the labels as the file has them.
+    """
 
     labels: tuple[str, ...]
     names: tuple[str, ...]
     texts: tuple[tuple[str, ...], ...]
     fused: tuple[str, ...]
     provenance: dict[str, Any]
+    by_age: tuple[tuple[tuple[str, ...], ...], ...] = ()
+    entries: tuple[LabelTexts, ...] = ()
 
     @property
     def digest(self) -> str:
         """Sixteen hexadecimal digits that stand for the labels, names and texts, in their order."""
-        return digest([self.labels, self.names, self.texts])
+        texts = [self.labels, self.names, self.texts]
+        return digest([*texts, self.by_age] if self.by_age else texts)
 
     def as_file(self) -> dict[str, Any]:
-        """What a descriptors file of these texts holds; wants the three axes."""
+        """What a descriptors file of these labels holds."""
         labels = {
-            label: {"name": name, "axes": dict(zip(AXES, texts, strict=True)), "fused": fused}
-            for label, name, texts, fused in zip(self.labels, self.names, self.texts, self.fused, strict=True)
+            label: entry.model_dump(mode="json", exclude_defaults=True)
+            for label, entry in zip(self.labels, self.entries, strict=True)
         }
         return {"schema": 1, "provenance": self.provenance, "labels": labels}
 
@@ -77,35 +109,60 @@ class Descriptors:
         parameters and takes the meaning. Names stay with their labels.
         """
         if name == "single":
-            return replace(self, texts=tuple((text,) for text in self.fused))
+            return replace(self, texts=tuple((text,) for text in self.fused), by_age=())
         if name == "permuted":
             order = np.random.default_rng(seed).permutation(len(self.labels))
-            given = list(self.texts)
-            for place, source in zip(order, np.roll(order, 1), strict=True):
-                given[place] = self.texts[source]
-            return replace(self, texts=tuple(given))
+            source = dict(zip(order.tolist(), np.roll(order, 1).tolist(), strict=True))
+
+            def turned(texts: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+                return tuple(texts[source[place]] for place in range(len(texts)))
+
+            return replace(self, texts=turned(self.texts), by_age=tuple(map(turned, self.by_age)))
         return self
 
 
-def load_descriptors(source: str | Path, labels: Sequence[str] | None = None) -> Descriptors:
-    """The descriptors of 'curated', of a file, or of a `peace describe` directory, in the order of `labels`.
+def load_descriptors(
+    source: str | Path, labels: Sequence[str] | None = None, allow_findings: Sequence[str] | None = None
+) -> Descriptors:
+    """The descriptors of an embedded set, a file, or a `peace describe` directory, in the order of `labels`.
 
-    Without `labels`: all that the file holds. Raises DataError naming the file and what is wrong or missing.
+    Without `labels`: all that the file holds. With `allow_findings` texts that a check calls an error are refused, but
+    for those checks that it names as LABEL/check. Raises DataError naming the file and what is wrong or missing.
     """
     path = _path(source)
     held = read_descriptors(path)
     wanted = tuple(held.labels if labels is None else labels)
     for label in wanted:
         if label not in held.labels:
-            raise DataError(f"{path} has no descriptors of label '{label}'{nearest(label, held.labels)}")
-    texts = [held.labels[label] for label in wanted]
+            raise DataError(f"{path} has no descriptors of label '{label}'{_why(held, label)}")
+    found = arrange(held, wanted)
+    if allow_findings is not None:
+        from peace.descriptors.checks import refuse_errors
+
+        refuse_errors(found, path, allow_findings)
+    return found
+
+
+def arrange(held: DescriptorsFile, labels: Sequence[str]) -> Descriptors:
+    """The texts of a file in the order of labels that it has."""
+    entries = tuple(held.labels[label] for label in labels)
+    aged = any(entry.by_age for entry in entries)
     return Descriptors(
-        wanted,
-        tuple(text.name for text in texts),
-        tuple(tuple(getattr(text.axes, axis) for axis in AXES) for text in texts),
-        tuple(text.fused for text in texts),
+        tuple(labels),
+        tuple(entry.name for entry in entries),
+        tuple(entry.texts() for entry in entries),
+        tuple(entry.fused for entry in entries),
         held.provenance,
+        tuple(tuple(entry.texts(band) for entry in entries) for band in BANDS) if aged else (),
+        entries,
     )
+
+
+def _why(held: DescriptorsFile, label: str) -> str:
+    failed = held.provenance.get("failed", {})
+    if label in failed:
+        return f": its generation failed ({failed[label]}); run the same `peace describe` again"
+    return nearest(label, held.labels)
 
 
 def read_descriptors(path: Path) -> DescriptorsFile:
@@ -126,11 +183,13 @@ _FIELD = {"schema": "schema_version"}
 
 
 def _path(source: str | Path) -> Path:
-    if str(source) == "curated":
-        return CURATED
+    if str(source) in EMBEDDED:
+        return EMBEDDED[str(source)]
     path = Path(source)
     if path.is_dir():
         path = path / "descriptors.json"
     if not path.is_file():
-        raise DataError(f"descriptors '{source}' not found: give 'curated', a descriptors.json or its directory")
+        raise DataError(
+            f"descriptors '{source}' not found: give 'curated', 'curated_by_age', a descriptors.json or its directory"
+        )
     return path

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from peace.config import TextConfig
 from peace.descriptors import Descriptors
+from peace.descriptors.bands import STARTS_DAYS
 from peace.models.text import TextEncoder
 
 Composition = Literal["mean", "sum", "attention"]
@@ -19,14 +20,28 @@ Fusion = Literal["mlp", "mean"]
 
 
 class KnowledgeComposer(nn.Module):
-    """Embeds the descriptors once a step, and composes them for each record over its positive labels (method 1.6)."""
+    """Embeds the descriptors once a step, and composes them for each record over its positive labels (method 1.6).
+
+    Where the descriptors have age bands, a record of known age is composed of the texts of its band (our choice).
+    """
+
+    band_starts: Tensor
+    rows_gka: Tensor
 
     def __init__(self, config: TextConfig, descriptors: Descriptors, width: int, composition: Composition) -> None:
         super().__init__()
         self.shape = (len(descriptors.texts), len(descriptors.texts[0]))
         self.composition = composition
         self.names = descriptors.names
-        texts = [text for label in descriptors.texts for text in label]
+        self.aged = bool(descriptors.by_age)
+        groups = [descriptors.texts, *descriptors.by_age]
+        texts = [text for group in groups for label in group for text in label]
+        if self.aged:
+            texts = list(dict.fromkeys(texts))  # most texts are common to all ages: each is encoded once
+            row = {text: number for number, text in enumerate(texts)}
+            rows = [[[row[text] for text in label] for label in group] for group in groups]
+            self.register_buffer("rows_gka", torch.tensor(rows), persistent=False)
+            self.register_buffer("band_starts", torch.tensor(STARTS_DAYS[1:]), persistent=False)
         self.encoder = TextEncoder(config, texts, vocabulary=self.names)
         hidden = self.encoder.width
         self.project = nn.Sequential(nn.Linear(hidden, width), nn.GELU(), nn.Linear(width, width), nn.LayerNorm(width))
@@ -38,11 +53,28 @@ class KnowledgeComposer(nn.Module):
         with torch.no_grad():
             return self.encoder.encode(self.names)
 
-    def forward(self, target_bk: Tensor) -> Tensor:
-        """Axis tokens (B, A, width) of records with multi-hot labels (B, K); zero for a record without labels."""
-        texts_kad = self.project(self.encoder()).unflatten(0, self.shape)
-        weights_bka = self._weights(texts_kad, target_bk.to(texts_kad.dtype))
-        return torch.einsum("bka,kad->bad", weights_bka, texts_kad)
+    def forward(self, target_bk: Tensor, age_days_b: Tensor | None = None) -> Tensor:
+        """Axis tokens (B, A, width) of records with multi-hot labels (B, K); zero for a record without labels.
+
+        Ages (B,) in days, NaN where unknown, count where the descriptors have age bands.
+        """
+        texts = self.project(self.encoder())
+        if self.aged:
+            return self._at_age(texts, target_bk.to(texts.dtype), age_days_b)
+        return self._compose(texts.unflatten(0, self.shape), target_bk.to(texts.dtype))
+
+    def _at_age(self, texts_nd: Tensor, target_bk: Tensor, age_days_b: Tensor | None) -> Tensor:
+        """Each group of records, the general one and the age bands, composed of its own texts."""
+        if age_days_b is None:
+            age_days_b = target_bk.new_full((len(target_bk),), float("nan"))
+        known = torch.bucketize(age_days_b.nan_to_num(0.0), self.band_starts, right=True) + 1
+        group_b = torch.where(age_days_b.isnan(), 0, known)
+        texts_gkad = texts_nd[self.rows_gka]
+        tokens = [self._compose(texts_gkad[group], target_bk) for group in range(len(texts_gkad))]
+        return torch.stack(tokens)[group_b, torch.arange(len(group_b), device=group_b.device)]
+
+    def _compose(self, texts_kad: Tensor, target_bk: Tensor) -> Tensor:
+        return torch.einsum("bka,kad->bad", self._weights(texts_kad, target_bk), texts_kad)
 
     def _weights(self, texts_kad: Tensor, target_bk: Tensor) -> Tensor:
         if self.composition == "attention":

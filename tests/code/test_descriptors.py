@@ -158,7 +158,7 @@ def test_a_file_of_another_form_is_refused_by_place(tmp_path: Path, change: str,
 
 
 def test_a_file_that_is_not_there_or_not_json_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="give 'curated'"):
+    with pytest.raises(DataError, match="give 'curated' or 'curated_by_age'"):
         load_descriptors(tmp_path / "no.json")
     (tmp_path / "descriptors.json").write_text("{")
     with pytest.raises(DataError, match="not valid JSON"):

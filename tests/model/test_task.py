@@ -227,7 +227,7 @@ def test_the_ecg_path_learns_with_axis_tokens_of_other_records(descriptors: Desc
     task = build(descriptors)
     composer = task.side.composer
     inner = composer.forward
-    composer.forward = lambda target: inner(target.roll(1, 0))
+    composer.forward = lambda target, ages: inner(target.roll(1, 0))
     data = batch()
     assert fit(task, 110, data=data).classification < 0.02
     assert_learned(task, data)

@@ -49,16 +49,24 @@ class Task(nn.Module):
         self.side: nn.Module | None = None
 
     def forward(
-        self, ecg_mv_bct: Tensor, lead_mask_bc: Tensor, target_bk: Tensor, gate: float | Tensor = 1.0
+        self,
+        ecg_mv_bct: Tensor,
+        lead_mask_bc: Tensor,
+        target_bk: Tensor,
+        gate: float | Tensor = 1.0,
+        age_days_b: Tensor | None = None,
     ) -> StepLosses:
         """Losses of ECG (B + U, 12, T) in mV with lead mask (B + U, 12) and multi-hot labels (B, K).
 
         The last U records are unlabelled ones of another domain, in the methods that align domains; else U is 0.
-        `gate` in [0, 1] weighs what the method's schedule governs.
+        `gate` in [0, 1] weighs what the method's schedule governs. Ages (B,), NaN where unknown, choose the texts where
+        the descriptors have age bands; the classifier never sees them.
         """
-        return self.losses(self.classifier.tokens(ecg_mv_bct, lead_mask_bc), target_bk, gate)
+        return self.losses(self.classifier.tokens(ecg_mv_bct, lead_mask_bc), target_bk, gate, age_days_b)
 
-    def losses(self, tokens_bnd: Tensor, target_bk: Tensor, gate: float | Tensor) -> StepLosses:
+    def losses(
+        self, tokens_bnd: Tensor, target_bk: Tensor, gate: float | Tensor, age_days_b: Tensor | None = None
+    ) -> StepLosses:
         """The method: losses from the tokens (B + U, N, width) of the ECG."""
         logits = self.classifier.read(tokens_bnd)
         loss = classification_loss(logits, target_bk)

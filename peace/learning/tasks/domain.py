@@ -25,7 +25,9 @@ class DomainTask(Task):
 
     part: str
 
-    def losses(self, tokens_bnd: Tensor, target_bk: Tensor, gate: float | Tensor) -> StepLosses:
+    def losses(
+        self, tokens_bnd: Tensor, target_bk: Tensor, gate: float | Tensor, age_days_b: Tensor | None = None
+    ) -> StepLosses:
         """`gate` rises from 0 to 1 over the training (Ganin et al. 2016)."""
         labelled = len(target_bk)
         logits = self.classifier.read(tokens_bnd[:labelled])

@@ -29,11 +29,13 @@ class EarlyFusion(Task):
         super().__init__(config, labels)
         self.side = EarlySide(text_composer(config, self, descriptors), config.model.width)
 
-    def losses(self, tokens_bnd: Tensor, target_bk: Tensor, gate: float | Tensor) -> StepLosses:
+    def losses(
+        self, tokens_bnd: Tensor, target_bk: Tensor, gate: float | Tensor, age_days_b: Tensor | None = None
+    ) -> StepLosses:
         """One pass over both; the ECG alone where the text is hidden."""
         query = self.classifier.query
         memory = query.remember(tokens_bnd)
-        axes = self.side.composer(target_bk) + self.side.axis_kind
+        axes = self.side.composer(target_bk, age_days_b) + self.side.axis_kind
         hidden = hide_text(len(target_bk), self, tokens_bnd.device)
         fused = query.answer(memory, query.remember(axes), hidden[:, None].expand(-1, axes.shape[1]))
         loss = classification_loss(fused, target_bk)
@@ -59,11 +61,13 @@ class LateFusion(Task):
         composer = text_composer(config, self, descriptors)
         self.side = LateSide(config, composer, len(labels))
 
-    def losses(self, tokens_bnd: Tensor, target_bk: Tensor, gate: float | Tensor) -> StepLosses:
+    def losses(
+        self, tokens_bnd: Tensor, target_bk: Tensor, gate: float | Tensor, age_days_b: Tensor | None = None
+    ) -> StepLosses:
         """One graded sum of two branches that meet in the logits alone."""
         logits = self.classifier.read(tokens_bnd)
         seen = (~hide_text(len(target_bk), self, tokens_bnd.device)).to(logits.dtype)
-        fused = logits + seen[:, None] * self.side(target_bk)
+        fused = logits + seen[:, None] * self.side(target_bk, age_days_b)
         loss = classification_loss(fused, target_bk)
         return StepLosses(loss, loss.detach(), logits.detach().float())
 
@@ -77,9 +81,9 @@ class LateSide(nn.Module):
         self.fuse = Fuse(composer.shape[1], config.model.width, config.objective.fusion)
         self.head = nn.Linear(config.model.width, labels)
 
-    def forward(self, target_bk: Tensor) -> Tensor:
+    def forward(self, target_bk: Tensor, age_days_b: Tensor | None = None) -> Tensor:
         """Logits (B, K) of the text of records with these labels."""
-        return self.head(self.fuse(self.composer(target_bk)))
+        return self.head(self.fuse(self.composer(target_bk, age_days_b)))
 
 
 def hide_text(count: int, task: Task, device: torch.device) -> Tensor:

@@ -33,11 +33,13 @@ class MerlTask(Task):
         super().__init__(config, labels)
         self.side = MerlSide(config, text_composer(config, self, descriptors))
 
-    def losses(self, tokens_bnd: Tensor, target_bk: Tensor, gate: float | Tensor) -> StepLosses:
+    def losses(
+        self, tokens_bnd: Tensor, target_bk: Tensor, gate: float | Tensor, age_days_b: Tensor | None = None
+    ) -> StepLosses:
         """No curriculum: `gate` is 1 throughout."""
         logits = self.classifier.read(tokens_bnd)
         classification = classification_loss(logits, target_bk)
-        cross, within = self.side(tokens_bnd.mean(dim=1), target_bk)
+        cross, within = self.side(tokens_bnd.mean(dim=1), target_bk, age_days_b)
         total = classification + gate * self.objective.contrastive_weight * (cross + within)
         parts = {"contrastive": cross.detach(), "views": within.detach()}
         return StepLosses(total, classification.detach(), logits.detach().float(), parts)
@@ -54,8 +56,8 @@ class MerlSide(nn.Module):
         self.ecg_projection = nn.Linear(width, width)
         self.cross, self.within = PairContrast(objective.temperature), PairContrast(objective.temperature)
 
-    def forward(self, pooled_bd: Tensor, target_bk: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, pooled_bd: Tensor, target_bk: Tensor, age_days_b: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Losses across modalities and within the ECG, from pooled tokens (B, width)."""
-        cross = self.cross(self.ecg_projection(pooled_bd), self.fuse(self.composer(target_bk)))
+        cross = self.cross(self.ecg_projection(pooled_bd), self.fuse(self.composer(target_bk, age_days_b)))
         one, other = (functional.dropout(pooled_bd, VIEW_DROPOUT, self.training) for _ in range(2))
         return cross, self.within(self.ecg_projection(one), self.ecg_projection(other))

@@ -61,13 +61,15 @@ class PeaceTask(Task):
             )
         self.side = TextSide(self.objective, text_composer(config, self, descriptors), config.model.width)
 
-    def losses(self, tokens_bnd: Tensor, target_bk: Tensor, gate: float | Tensor) -> StepLosses:
+    def losses(
+        self, tokens_bnd: Tensor, target_bk: Tensor, gate: float | Tensor, age_days_b: Tensor | None = None
+    ) -> StepLosses:
         """The pass with axis tokens gives a loss and no logits: it has seen the labels."""
         query = self.classifier.query
         memory = query.remember(tokens_bnd)
         logits = query.answer(memory)
         total = classification = classification_loss(logits, target_bk)
-        axes = self.side.composer(target_bk)
+        axes = self.side.composer(target_bk, age_days_b)
         parts: dict[str, Tensor] = {}
         if self.objective.knowledge_weight > 0:
             marked, hidden = self.side.memory(axes)

@@ -28,6 +28,7 @@ class Batch:
     signal: np.ndarray  # int16 (B + U, 12, T), microvolts
     lead_mask: np.ndarray  # uint8 (B + U, 12)
     target: np.ndarray  # uint8 (B, K)
+    age_days: np.ndarray  # float (B), NaN where unknown; for the text side alone
     of_all: int  # labelled records of this step on all ranks together
 
     def on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -36,6 +37,10 @@ class Batch:
         mask = torch.from_numpy(np.ascontiguousarray(self.lead_mask)).to(device).float()
         target = torch.from_numpy(np.ascontiguousarray(self.target)).to(device).float()
         return ecg, mask, target
+
+    def ages_on(self, device: torch.device) -> torch.Tensor:
+        """Ages in days (B,) as float on `device`, NaN where unknown."""
+        return torch.from_numpy(np.ascontiguousarray(self.age_days, np.float32)).to(device)
 
 
 class Source(Protocol):
@@ -118,6 +123,7 @@ class BesideUnlabelled:
                 np.concatenate([batch.signal, self.records.signal[index]]),
                 np.concatenate([batch.lead_mask, self.records.lead_mask[index]]),
                 batch.target,
+                batch.age_days,
                 batch.of_all,
             )
 
@@ -125,6 +131,5 @@ class BesideUnlabelled:
 def take(records: Records, index: np.ndarray, of_all: int | None = None) -> Batch:
     """The batch of the records at `index`."""
     whole = len(index) if of_all is None else of_all
-    return Batch(
-        records.record_id[index], records.signal[index], records.lead_mask[index], records.target[index], whole
-    )
+    signal, lead_mask = records.signal[index], records.lead_mask[index]
+    return Batch(records.record_id[index], signal, lead_mask, records.target[index], records.age_days[index], whole)

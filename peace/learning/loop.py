@@ -91,7 +91,7 @@ class Trainer:
         ecg, mask = augment(ecg, mask, self.config.augment, generator)
         gate = self.gate.value(progress)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            losses = self.module(ecg, mask, target, gate)
+            losses = self.module(ecg, mask, target, gate, batch.ages_on(self.device))
         self.optimiser.zero_grad(set_to_none=True)
         losses.total.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.task.parameters(), self.config.gradient_clip)

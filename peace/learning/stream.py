@@ -25,7 +25,7 @@ from peace.shards import ShardSet
 from peace.shards.schema import ROW_GROUP
 from peace.signal import LEADS
 
-COLUMNS = ["record_id", "signal", "lead_mask", "labels"]
+COLUMNS = ["record_id", "signal", "lead_mask", "labels", "age_days"]
 WINDOW = 1024  # records: 120 MB at 500 Hz; one is trained on while the next is read
 READERS = 2  # threads that unpack a window's row groups; one does 1,500 records of 500 Hz a second
 
@@ -46,12 +46,19 @@ class Window:
     signal: npt.NDArray[np.int16]
     lead_mask: npt.NDArray[np.uint8]
     target: npt.NDArray[np.uint8]
+    age_days: npt.NDArray[np.float32]
     reading: list[Future[None]]
 
     def after(self, skip: int) -> Window:
         """All but the first `skip` records."""
         rows = slice(skip, None)
-        return Window(self.record_id[rows], self.signal[rows], self.lead_mask[rows], self.target[rows], self.reading)
+        record_id, signal, lead_mask, target, age_days = (column[rows] for column in self.columns)
+        return Window(record_id, signal, lead_mask, target, age_days, self.reading)
+
+    @property
+    def columns(self) -> tuple[np.ndarray, ...]:
+        """All but the reading, in the order of Batch."""
+        return self.record_id, self.signal, self.lead_mask, self.target, self.age_days
 
 
 class StreamSource:
@@ -125,6 +132,7 @@ class StreamSource:
             np.empty((count, len(LEADS), self.shards.length), np.int16),
             np.empty((count, len(LEADS)), np.uint8),
             np.empty((count, len(self.shards.labels)), np.uint8),
+            np.empty(count, np.float32),
             [],
         )
         at = 0
@@ -145,6 +153,7 @@ class StreamSource:
             raise DataError(f"cannot read shard {piece.file} ({error}): run `peace preprocess` again") from None
         window.record_id[places] = table["record_id"].to_pylist()
         window.target[places] = self.shards.targets(table["labels"].to_pylist())
+        window.age_days[places] = np.array(table["age_days"].to_pylist(), np.float32)  # None becomes NaN
         at = 0
         for batch in table.to_batches():
             here = places[at : at + len(batch)]
@@ -169,12 +178,12 @@ class _Cutter:
                 self.parts, self.at = [], 0  # given back before the next is asked for
                 self.parts = [next(self.windows)]
             window, rows = self.parts[0], slice(self.at, self.at + missing)
-            found.append((window.record_id[rows], window.signal[rows], window.lead_mask[rows], window.target[rows]))
+            found.append(tuple(column[rows] for column in window.columns))
             taken = len(found[-1][0])
             missing, self.at = missing - taken, self.at + taken
         columns = found[0] if len(found) == 1 else [np.concatenate(parts) for parts in zip(*found, strict=True)]
-        record_id, signal, lead_mask, target = columns
-        return Batch(record_id.astype(np.str_), signal, lead_mask, target, of_all)
+        record_id, signal, lead_mask, target, age_days = columns
+        return Batch(record_id.astype(np.str_), signal, lead_mask, target, age_days, of_all)
 
     def close(self) -> None:
         self.windows.close()  # type: ignore[attr-defined]

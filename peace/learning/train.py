@@ -107,7 +107,7 @@ def build_task(plan: TrainingPlan, config: Config, shards: ShardSet) -> tuple[Ta
     """
     check_target(plan)
     torch.manual_seed(config.seed)
-    descriptors = load_descriptors(config.objective.descriptors, shards.labels)
+    descriptors = load_descriptors(config.objective.descriptors, shards.labels, config.objective.allow_findings)
     task = make_task(config, shards.labels, descriptors, plan.target_shards is not None)
     if plan.start is not None:
         start = Path(plan.start)
@@ -131,6 +131,7 @@ def build_task(plan: TrainingPlan, config: Config, shards: ShardSet) -> tuple[Ta
         cohort=",".join(sorted(shards.statistics)),
         protocol="pretrain" if plan.stage == "pretrain" else config.adapt.protocol,
         descriptor_digest=descriptors.digest,
+        descriptors=descriptors.as_file(),
     )
     return task, meta
 

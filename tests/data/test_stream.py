@@ -31,6 +31,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
         found = range(number, number + rows)
         columns = {
             "record_id": [f"r{i}" for i in found],
+            "age_days": pa.array([i if i % 2 else None for i in found], pa.int64()),
             "labels": [["A"] if i % 3 else ["B", "A"] for i in found],
             "signal": pa.ExtensionArray.from_storage(
                 kind.field("signal").type,
@@ -57,6 +58,7 @@ def check(batch: Batch) -> None:
     number = np.array([int(name[1:]) for name in batch.record_id])
     assert (batch.signal == number[:, None, None]).all()
     assert (batch.lead_mask == number[:, None] % 2).all()
+    assert np.array_equal(batch.age_days, np.where(number % 2, number, np.nan), equal_nan=True)
     assert (batch.target == np.stack([np.ones_like(number), number % 3 == 0], axis=1)).all()
 
 

@@ -78,7 +78,7 @@ def run_cell(
     row = {"method": cell.method, "protocol": cell.protocol, "seed": cell.seed, "trained_on": trained_on}
     if cell.protocol == "few-shot":
         row |= {"shots": cell.shots, "draw": cell.draw}
-    row |= _score(place, records, device)
+    row |= score_checkpoint(place, place, records, device)
     if cell.protocol != "pretrain":
         shutil.rmtree(place / "checkpoint")
     shutil.rmtree(place / "last", ignore_errors=True)
@@ -167,8 +167,8 @@ def _train(
     return len(training)
 
 
-def _score(place: Path, records: dict[str, Records], device: Any) -> dict[str, Any]:
-    """Predict validation and test split; gives the test split's macro AUC and that of each label."""
+def score_checkpoint(checkpoint: Path, place: Path, records: dict[str, Records], device: Any) -> dict[str, Any]:
+    """Predict validation and test split into `place`; gives the test split's macro AUC and that of each label."""
     from jobs.scoring import write_predictions
     from peace.checkpoint import load_classifier
     from peace.config import EvaluationConfig
@@ -176,7 +176,7 @@ def _score(place: Path, records: dict[str, Records], device: Any) -> dict[str, A
     from peace.evaluation.predictions import read_predictions
     from peace.learning.scoring import score
 
-    classifier, meta = load_classifier(place)
+    classifier, meta = load_classifier(checkpoint)
     classifier = classifier.to(device)
     scores: dict[str, Scores] = {split: score(classifier, records[split], device) for split in ("val", "test")}
     write_predictions(place / "predictions.parquet", scores, meta.labels)

@@ -93,14 +93,15 @@ def _tune(job: Job, start: Path, shards: Path) -> dict[str, Any]:
     from peace.learning.train import TrainingPlan, adapted_config
 
     config = adapted_config(job.config, read_meta(start)[0])
-    chosen = _shots(job, shards) if job.config.adapt.protocol == "few-shot" else None
+    chosen = shots_of(job, shards) if job.config.adapt.protocol == "few-shot" else None
     plan = TrainingPlan(config, "adapt", str(shards), str(start), chosen)
     best = train_on_ray(job, plan)
     trained_on = len(chosen) if chosen is not None else _training_records(shards)
     return {"trained_on": trained_on, **finish_training(job, best, shards)}
 
 
-def _shots(job: Job, shards: Path) -> tuple[str, ...]:
+def shots_of(job: Job, shards: Path) -> tuple[str, ...]:
+    """The training records of a few-shot adaptation, by adapt.shots and seed."""
     from peace.learning.shots import sample_shots
     from peace.shards import ShardSet
 

@@ -17,7 +17,9 @@ class EncoderConfig(Section):
     expansion: int = Field(4, gt=0, description="output channels of a bottleneck = width x expansion; 1 = basic block")
     stem: tuple[int, ...] = (32, 32, 64)
     kernel: int = Field(5, gt=0, description="samples, odd")
-    norm: Literal["batch", "group"] = Field("batch", description="group needs no statistics over the batch")
+    norm: Literal["batch", "sync_batch", "group"] = Field(
+        "batch", description="statistics over the batch of a worker, over that of all workers, or over none"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> EncoderConfig:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from contextlib import AbstractContextManager, nullcontext
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from peace.config import EncoderConfig
 from peace.errors import ConfigError
-
-Norm = Literal["batch", "group"]
+from peace.models.norm import Norm, normalisation, statistics_kept
 
 
 class EcgEncoder(nn.Module):
@@ -38,12 +39,14 @@ class EcgEncoder(nn.Module):
             before = width * config.expansion
         self.out_channels = before
         self.frozen_stages = 0
+        self.recompute = False  # blocks keep their input alone, and are run again in the backward pass
 
     def forward(self, ecg_bct: Tensor) -> Tensor:
         """(B, leads, T) to (B, out_channels, N) with N = T / stride, rounded up."""
         x = self.stem(ecg_bct)
         for stage in self.stages:
-            x = stage(x)
+            for block in cast(nn.Sequential, stage):
+                x = self._recomputed(block, x) if self.recompute and x.requires_grad else block(x)
         return x
 
     def freeze_stages(self, count: int) -> None:
@@ -65,6 +68,14 @@ class EcgEncoder(nn.Module):
             if frozen:
                 part.eval()
         return self
+
+    def _recomputed(self, block: nn.Module, x: Tensor) -> Tensor:
+        def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+            return nullcontext(), statistics_kept(block)
+
+        # no random numbers in here that would have to be drawn again
+        out: Tensor = checkpoint(block, x, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
+        return out
 
     def _parts(self) -> list[tuple[nn.Module, bool]]:
         stages = [(stage, number < self.frozen_stages) for number, stage in enumerate(self.stages)]
@@ -114,13 +125,9 @@ def _convolution(
     """Convolution, normalisation, ReLU. `last` of a block: no ReLU, and the block starts as its shortcut alone."""
     convolution = nn.Conv1d(before, after, kernel, stride, padding=(kernel - 1) // 2, bias=False)
     nn.init.kaiming_normal_(convolution.weight)
-    normalise = nn.BatchNorm1d(after) if norm == "batch" else nn.GroupNorm(_groups(after), after)
-    nn.init.constant_(normalise.weight, 0.0 if last else 1.0)
+    normalise = normalisation(norm, after)
+    nn.init.constant_(cast(Tensor, normalise.weight), 0.0 if last else 1.0)
     layers: list[nn.Module] = [convolution, normalise]
     if activate and not last:
         layers.append(nn.ReLU())
     return nn.Sequential(*layers)
-
-
-def _groups(channels: int) -> int:
-    return next(groups for groups in (8, 4, 2, 1) if channels % groups == 0)

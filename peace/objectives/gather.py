@@ -1,4 +1,8 @@
-"""Contrast over the batch of all workers, as if one worker had seen it."""
+"""Losses over the batches of all workers, as if one worker had seen them all.
+
+Every worker must call these alike. DDP takes the mean of the workers' gradients, and what is made here is such that
+this mean is the gradient of one worker with all records, be the records dealt out evenly or not.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,39 @@ import torch
 from torch import Tensor, distributed
 
 
+def workers() -> int:
+    """Number of processes that train together."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
 def gather_rows(x: Tensor) -> Tensor:
     """Rows of all workers in order of rank, with gradient to the worker that gave them; `x` itself on one worker.
 
-    Workers may hold different numbers of rows. Every worker must call it, and each then computes the same loss: its
-    gradient arrives summed over the workers, which DDP's mean over workers turns into that of one worker with all rows.
+    Workers may hold different numbers of rows. Each worker then computes the same loss of them, and the gradient
+    arrives summed over the workers.
     """
-    if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
+    if workers() == 1:
         return x
-    counts = [torch.zeros(1, dtype=torch.long, device=x.device) for _ in range(distributed.get_world_size())]
+    counts = [torch.zeros(1, dtype=torch.long, device=x.device) for _ in range(workers())]
     distributed.all_gather(counts, torch.tensor([len(x)], device=x.device))
-    return _Gather.apply(x, [int(count) for count in counts])
+    return _Gather.apply(x, torch.cat(counts).tolist())
+
+
+def mean_over_records(values_b: Tensor) -> Tensor:
+    """This worker's part of the mean over the records of all workers: the mean of the parts is that mean.
+
+    On one worker it is the plain mean. A worker without records has a part of 0.
+    """
+    if workers() == 1:
+        return values_b.mean()
+    count = torch.tensor(float(len(values_b)), device=values_b.device)
+    distributed.all_reduce(count)
+    return values_b.sum() * (workers() / count)
+
+
+def sum_over_workers(x: Tensor) -> Tensor:
+    """The sum of the workers' tensors on every worker, with gradient to each."""
+    return x if workers() == 1 else _Sum.apply(x)
 
 
 class _Gather(torch.autograd.Function):
@@ -38,3 +64,19 @@ class _Gather(torch.autograd.Function):
         total = gradient.contiguous().clone()
         distributed.all_reduce(total)
         return total.split(ctx.lengths)[distributed.get_rank()], None
+
+
+class _Sum(torch.autograd.Function):
+    """All-reduce whose backward is one too."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.contiguous().clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        distributed.all_reduce(total)
+        return total

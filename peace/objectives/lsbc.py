@@ -46,7 +46,8 @@ class LabelContrast(nn.Module):
             knowledge = functional.normalize(knowledge_bd.float(), dim=-1)
             target = target_bk.float()
             if self.training:
-                ecg, knowledge, target = gather_rows(ecg), gather_rows(knowledge), gather_rows(target)
+                widths = [part.shape[1] for part in (ecg, knowledge, target)]
+                ecg, knowledge, target = gather_rows(torch.cat([ecg, knowledge, target], dim=1)).split(widths, dim=1)
             similarity = ecg @ knowledge.T / self.temperature
             return contrast(similarity, target, self.reading)
 

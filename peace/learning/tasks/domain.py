@@ -17,7 +17,7 @@ from peace.config import Config
 from peace.learning.tasks.base import StepLosses, Task
 from peace.objectives.classification import classification_loss
 from peace.objectives.domain import maximum_mean_discrepancy, reverse_gradient
-from peace.objectives.gather import gather_rows
+from peace.objectives.gather import gather_rows, mean_over_records
 
 
 class DomainTask(Task):
@@ -59,7 +59,8 @@ class DannTask(DomainTask):
         losses = []
         for domain, features in enumerate((source_bd, target_ud)):
             said = self.side(reverse_gradient(features, gate)).float()
-            losses.append(functional.binary_cross_entropy_with_logits(said, torch.full_like(said, domain)))
+            wrong = functional.binary_cross_entropy_with_logits(said, torch.full_like(said, domain), reduction="none")
+            losses.append(mean_over_records(wrong))
         return (losses[0] + losses[1]) / 2
 
 

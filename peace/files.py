@@ -48,9 +48,14 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def json_text(value: Any) -> str:
+    """JSON with stable indentation; NaN becomes null, since JSON has none."""
+    return json.dumps(_without_nan(value), indent=2, ensure_ascii=False, default=str, allow_nan=False) + "\n"
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, with stable indentation; NaN is written as null, since JSON has none."""
-    write_text(path, json.dumps(_without_nan(value), indent=2, ensure_ascii=False, default=str, allow_nan=False) + "\n")
+    """Write JSON atomically, as json_text has it."""
+    write_text(path, json_text(value))
 
 
 def read_json(path: Path) -> Any:

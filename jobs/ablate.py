@@ -170,9 +170,7 @@ def _track(job: Job, cell: Cell, place: Path) -> None:
     if not job.config.tracking.enabled or (place / "tracked").exists():
         return
     row = read_json(place / "cell.json")
-    with open_run(
-        variant_config(job.config, cell.method, cell.seed), place, "ablate", job.run.run_id, enabled=True
-    ) as run:
+    with open_run(variant_config(job.config, cell.method, cell.seed), place, "ablate", job.run, enabled=True) as run:
         run.tags({name: row[name] for name in ("method", "protocol", "seed", "shots", "draw") if name in row})
         for epoch in read_history(place / "history.jsonl"):
             gates, first = epoch.pop("gate_steps"), epoch.pop("first_step")
@@ -180,9 +178,7 @@ def _track(job: Job, cell: Cell, place: Path) -> None:
             run.series("gate_step", gates, first)
         run.metrics({f"test/{name}": value for name, value in row.items() if name.startswith("macro_")})
         run.metrics({f"test/auc/{name}": value for name, value in row["labels"].items()})
-        tracked = run.run_id is not None
-    if tracked:
-        write_text(place / "tracked", "")
+    write_text(place / "tracked", "")
 
 
 def tables(result: dict[str, Any]) -> list[Table]:

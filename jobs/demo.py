@@ -45,7 +45,7 @@ class Stages:
         out = self.job.out / stage
         args = parser_of(verb).parse_args([*map(str, arguments), "--preset", self.job.args.preset])
         args.out = None if verb.default_out(args) else out
-        args.parent_run = self.job.run.run_id
+        args.parent_run = self.job.run
         self.results[stage] = execute(verb, args, self.overrides)
         return self.results[stage]
 
@@ -149,7 +149,7 @@ def _test_record(out: Path) -> Path:
 
 
 def _mlflow_command(job: Job) -> str:
-    from jobs.tracking import tracking_uri
+    from jobs.store import tracking_uri
 
     uri = tracking_uri(job.config)
     command = Path(sys.executable).with_name("mlflow")

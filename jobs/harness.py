@@ -7,6 +7,7 @@ configuration); torch, ray and mlflow are imported inside functions, so that `pe
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import re
 import signal
@@ -90,6 +91,7 @@ def main(verb: Verb, argv: Sequence[str] | None = None) -> int:
     arguments, overrides = split_overrides(list(sys.argv[1:] if argv is None else argv))
     try:
         args = parser_of(verb).parse_args(arguments)
+        args.overrides = overrides
         verb = verb.variant(args) or verb
         with _terminated_as_interrupt():
             result = execute(verb, args, overrides)
@@ -103,7 +105,10 @@ def main(verb: Verb, argv: Sequence[str] | None = None) -> int:
             return 1
         print(f"peace {verb.name}: {mistake}", file=sys.stderr)
         return 2
-    show(verb.tables(result))
+    if getattr(args, "json", False) and not result.get("printed"):
+        print(json.dumps(result, indent=2, ensure_ascii=False, default=str))
+    else:
+        show(verb.tables(result))
     return verb.exit_code(result)
 
 
@@ -217,7 +222,7 @@ def _refuse_addresses(verb: Verb, args: argparse.Namespace) -> None:
         raise ConfigError(f"--out {args.out}: `peace {verb.name}` writes to a local or mounted directory")
 
 
-def _tracked_run(verb: Verb, config: Config, out: Path, parent: str | None) -> Run:
+def _tracked_run(verb: Verb, config: Config, out: Path, parent: Run | None) -> Run:
     from jobs.tracking import open_run
 
     return open_run(config, out, verb.name, parent, enabled=verb.tracked and config.tracking.enabled)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -83,8 +84,9 @@ def work(job: Job) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(prefix="peace-model-") as place:
             folder = build_model(Path(place), run, name, predictor, metrics, job.args.synthetic)
             check_model(folder, predictor)
+            shutil.copyfile(folder / "README.md", job.out / "README.md")
             version = _create_version(client, job, name, folder, predictor, metrics)
-            job.run.artifact(folder / "README.md")
+        job.run.artifact(job.out / "README.md")
     client.set_registered_model_alias(name, alias, version)
     found = client.get_model_version(name, version)
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,8 +34,8 @@ def tracking_uri(config: Config) -> str:
 
 def connect(uri: str) -> MlflowClient:
     """A client of a store. Raises OSError at once where a server does not answer, rather than minutes later."""
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -87,3 +88,12 @@ def first_line(error: Exception) -> str:
     """The beginning of an error's text; some of MLflow's hold a whole traceback."""
     text = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {text[0][:200]}"
+
+
+def warn(verb: str, message: str) -> None:
+    """Say something on stderr and in the job's log."""
+    print(f"peace {verb}: warning: {message}", file=sys.stderr)
+    log = logging.getLogger(f"peace.{verb}")
+    # without the job's log file, logging would say it on stderr a second time
+    if log.handlers:
+        log.warning(message)

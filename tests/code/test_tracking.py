@@ -75,6 +75,7 @@ def test_a_rerun_goes_on_in_the_same_run_and_logs_nothing_twice(config: Config, 
     client = client_of(config)
     assert client.get_run(str(first.run_id)).info.status == "FAILED"
     with open_run(config, out, "adapt", None, enabled=True) as second:
+        assert second.flush()
         assert client.get_run(str(first.run_id)).info.status == "RUNNING"
         second.metrics({"loss": 2.0}, step=1)
         second.metrics({"loss": 1.0}, step=2)
@@ -88,7 +89,7 @@ def test_a_killed_process_leaves_its_run_to_the_next(config: Config, out: Path) 
         "import os, signal, sys; from pathlib import Path; from jobs.tracking import open_run;"
         "from peace.config import build_config;"
         "run = open_run(build_config({'tracking': {'uri': sys.argv[1]}}), Path(sys.argv[2]), 'adapt', None, True);"
-        "run.metrics({'loss': 3.0}, step=1); os.kill(os.getpid(), signal.SIGKILL)"
+        "run.metrics({'loss': 3.0}, step=1); run.flush(); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", script, str(config.tracking.uri), str(out)], check=False)
     assert done.returncode == -9
@@ -126,16 +127,17 @@ def test_interrupt_marks_the_run_killed(config: Config, out: Path) -> None:
     assert client_of(config).get_run(str(run.run_id)).info.status == "KILLED"
 
 
-def test_a_run_that_the_store_no_longer_knows_is_replaced(config: Config, out: Path) -> None:
-    (out / RUN_ID_FILE).write_text("0" * 32 + "\n")
+def test_a_store_that_was_made_anew_gets_all_of_the_run(
+    config: Config, out: Path, tmp_path: Path, empty_store: Path
+) -> None:
     with open_run(config, out, "adapt", None, enabled=True) as run:
-        pass
-    assert run.run_id != "0" * 32
-    assert (out / RUN_ID_FILE).read_text().strip() == run.run_id
-    client_of(config).delete_run(str(run.run_id))
+        run.metrics({"loss": 1.0}, step=1)
+    shutil.copy(empty_store, tmp_path / "store.db")
     with open_run(config, out, "adapt", None, enabled=True) as other:
         pass
     assert other.run_id != run.run_id
+    assert (out / RUN_ID_FILE).read_text().strip() == other.run_id
+    assert client_of(config).get_run(str(other.run_id)).data.metrics == {"loss": 1.0}
 
 
 def test_parent_and_child(config: Config, tmp_path: Path) -> None:
@@ -143,7 +145,7 @@ def test_parent_and_child(config: Config, tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir()
     with (
         open_run(config, tmp_path / "demo", "demo", None, enabled=True) as parent,
-        open_run(config, tmp_path / "child", "index", parent.run_id, enabled=True) as child,
+        open_run(config, tmp_path / "child", "index", parent, enabled=True) as child,
     ):
         pass
     assert client_of(config).get_run(str(child.run_id)).data.tags["mlflow.parentRunId"] == parent.run_id
@@ -159,16 +161,26 @@ def test_a_server_that_is_down_costs_a_warning(out: Path, capsys: pytest.Capture
         run.artifact(out)
     assert run.run_id is None
     warning = capsys.readouterr().err
-    assert "goes on untracked" in warning
-    assert len(warning.splitlines()) == 1
+    assert "kept and sent when MLflow answers" in warning
+    assert f"peace track sync {out}" in warning
+    assert len(warning.splitlines()) == 2
 
 
-def test_a_store_that_vanishes_is_reported_once(config: Config, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_is_deleted_meanwhile_is_told_once_and_made_anew_from_the_journal(
+    config: Config, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with open_run(config, out, "pretrain", None, enabled=True) as run:
+        run.metrics({"loss": 1.0}, step=1)
+        assert run.flush()
         client_of(config).delete_run(str(run.run_id))
-        run.metrics({"loss": 1.0})
-        run.metrics({"loss": 2.0})
-    assert capsys.readouterr().err.count("goes on untracked") == 1
+        run.metrics({"loss": 2.0}, step=2)
+        assert not run.flush()
+        run.metrics({"loss": 3.0}, step=3)
+    assert capsys.readouterr().err.count("was deleted there") == 1
+    with open_run(config, out, "pretrain", None, enabled=True) as other:
+        pass
+    assert other.run_id != run.run_id
+    assert [entry.value for entry in client_of(config).get_metric_history(str(other.run_id), "loss")] == [1, 2, 3]
 
 
 def test_disabled_tracking_touches_nothing(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,317 @@
+"""From a run's journal to a store, in a thread of its own: a job never waits for MLflow but when it starts and ends.
+
+A store that is down or silent costs one warning; it is asked again now and then, and gets all of the journal when it
+is back.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jobs.store import connect, experiment_id, first_line, warn
+from jobs.tracking_journal import Journal, Placed
+from peace.errors import PeaceError
+from peace.files import write_text
+from peace.places import is_remote, nearby, place
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+RUN_ID_FILE = "mlflow_run_id"
+JOURNAL_TAG = "peace.journal"
+# what MLflow takes at once
+METRICS_PER_BATCH, PARAMS_PER_BATCH, TAGS_PER_BATCH = 1000, 100, 100
+PAUSES = (1.0, 2.0, 5.0, 15.0, 30.0)  # seconds between attempts while a store is down
+TRIES = 3  # at an entry that a living store does not take
+SILENT_FOR = 30.0  # seconds in which a store that was down is not waited for by the next job of this process
+
+Item = TypeVar("Item")
+_down_since: dict[str, float] = {}
+
+
+class Gone(Exception):
+    """The run was deleted from its store while the job was writing to it."""
+
+
+class Sender:
+    """Sends a journal to the store at `uri`. `fresh` says that no earlier call can have made its run."""
+
+    def __init__(
+        self, journal: Journal, uri: str, verb: str, parent: Sender | None = None, fresh: bool = False
+    ) -> None:
+        self.journal, self.uri, self._verb, self._parent = journal, uri, verb, parent
+        self.run_id: str | None = None
+        self._fresh = fresh
+        self.warned = False
+        self._client: MlflowClient | None = None
+        self._attaching = threading.RLock()
+        self._wake, self._idle, self._ending = threading.Event(), threading.Event(), threading.Event()
+        self._failed = threading.Event()
+        self._tries: dict[int, int] = {}
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Connect if the store answers now, and go on sending in a thread."""
+        since = _down_since.get(self.uri)
+        if since is None or time.monotonic() - since > SILENT_FOR:
+            try:
+                self.attach()
+            except PeaceError:
+                raise
+            except Exception as error:  # anything may come out of a store or a network
+                self._note_failure(error)
+        else:
+            self._warn("it did not answer a moment ago")
+        self._thread = threading.Thread(target=self._work, daemon=True, name="mlflow-sender")
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is something to send."""
+        self._idle.clear()
+        self._wake.set()
+
+    def flush(self) -> bool:
+        """Wait until the store has all of the journal, or has failed; says whether it has all."""
+        if self._thread is None:
+            return not self.journal.unsent
+        self._failed.clear()
+        self.wake()
+        while self.journal.unsent and self._thread.is_alive():
+            if self._failed.wait(0.02):
+                return False
+        return not self.journal.unsent
+
+    def stop(self) -> bool:
+        """Send what is left, as long as the store takes it; says whether it has all."""
+        since = _down_since.get(self.uri)
+        sent = False if since is not None and time.monotonic() - since < SILENT_FOR else self.flush()
+        self._ending.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5 if not sent else None)
+        return sent
+
+    def push(self) -> bool:
+        """Send the next part; False where nothing is left. Raises whatever the store raises."""
+        self.attach()
+        part = self.journal.entries(int(self.journal.sent["offset"]))
+        if not part:
+            return False
+        for parcel in _parcels(part):
+            self._send(parcel)
+        return True
+
+    def push_skipped(self) -> None:
+        """Try once more what a store refused before."""
+        self.attach()
+        for start in list(self.journal.sent["skipped"]):
+            self._tell([self.journal.entries(start, 1)[0].entry])
+            self.journal.note_sent(skipped=[other for other in self.journal.sent["skipped"] if other != start])
+
+    def attach(self) -> None:
+        """Connect, and find the run in the store or make it. Raises whatever the store raises."""
+        with self._attaching:
+            if self._client is not None:
+                return
+            if self._parent is not None:
+                self._parent.attach()
+            client = connect(self.uri)
+            run_id = self._known_run(client)
+            if run_id is None:
+                run_id = self._new_run(client)
+                self.journal.note_sent(offset=0, skipped=[])
+            self.journal.note_sent(uri=self.uri, run_id=run_id)
+            write_text(self.journal.out / RUN_ID_FILE, run_id + "\n")
+            self.run_id, self._client = run_id, client
+            _down_since.pop(self.uri, None)
+
+    def _work(self) -> None:
+        failures = 0
+        while True:
+            try:
+                if self.journal.unsent and self.push():
+                    failures = 0
+                    continue
+            except Exception as error:  # see start
+                self._note_failure(error)
+                if isinstance(error, Gone):
+                    return
+                if self._ending.wait(PAUSES[min(failures, len(PAUSES) - 1)]):
+                    return
+                failures += 1
+                continue
+            if self._ending.is_set():
+                return
+            self._wake.wait(timeout=60)
+            self._wake.clear()
+
+    def _note_failure(self, error: Exception) -> None:
+        if not isinstance(error, Gone):
+            _down_since[self.uri] = time.monotonic()
+        self._warn(str(error) if isinstance(error, Gone) else first_line(error))
+        self._failed.set()
+
+    def _warn(self, why: str) -> None:
+        if not self.warned:
+            self.warned = True
+            told = (
+                f"no MLflow at {self.uri} ({why}): the job goes on, what it logs is kept and sent when MLflow answers"
+            )
+            warn(self._verb, told)
+
+    def _known_run(self, client: MlflowClient) -> str | None:
+        """The run of this journal that an earlier call made in this store, where it is still there."""
+        from mlflow.exceptions import MlflowException
+
+        begin, known = self.journal.begin, self.journal.sent["run_id"]
+        assert begin is not None
+        if known:
+            try:
+                if client.get_run(known).info.lifecycle_stage == "active":
+                    return str(known)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+        if self._fresh:
+            self._fresh = False
+            return None
+        experiment = client.get_experiment_by_name(begin["experiment"])
+        if experiment is None:
+            return None
+        found = client.search_runs([experiment.experiment_id], f"tags.`{JOURNAL_TAG}` = '{begin['id']}'", max_results=1)
+        return str(found[0].info.run_id) if found else None
+
+    def _new_run(self, client: MlflowClient) -> str:
+        begin = self.journal.begin
+        assert begin is not None
+        tags = {**begin["tags"], JOURNAL_TAG: begin["id"]}
+        parent = self._parent_id(begin)
+        if parent:
+            tags["mlflow.parentRunId"] = parent
+        experiment = experiment_id(client, begin["experiment"], self.uri)
+        run = client.create_run(experiment, start_time=begin["time"], run_name=begin["name"], tags=tags)
+        return str(run.info.run_id)
+
+    def _parent_id(self, begin: dict[str, Any]) -> str | None:
+        """The parent's run as this store knows it: its directory may have moved, and its run be made later."""
+        if self._parent is not None:
+            return self._parent.run_id
+        if begin.get("parent_place"):
+            file = self.journal.out / begin["parent_place"] / RUN_ID_FILE
+            if file.exists():
+                return file.read_text(encoding="utf-8").strip()
+        return begin.get("parent")
+
+    def _send(self, parcel: Sequence[Placed]) -> None:
+        """Send entries that belong together; one that a living store refuses is left out, with a warning."""
+        try:
+            self._tell([placed.entry for placed in parcel])
+        except Exception as error:  # see start
+            self._look_into(error)
+            if len(parcel) > 1:
+                for placed in parcel:
+                    self._send([placed])
+                return
+            entry, start, _ = parcel[0]
+            self._tries[start] = self._tries.get(start, 0) + 1
+            if self._tries[start] < TRIES and not isinstance(error, FileNotFoundError):
+                raise
+            warn(self._verb, f"MLflow does not take {_short(entry)} ({first_line(error)})")
+            self.journal.note_sent(skipped=[*self.journal.sent["skipped"], start])
+        self.journal.note_sent(offset=parcel[-1].end)
+
+    def _look_into(self, error: Exception) -> None:
+        """Raise where it is the store that failed, or the run that is gone, rather than an entry that is wrong."""
+        from mlflow.exceptions import MlflowException
+
+        assert self._client is not None
+        if isinstance(error, MlflowException) and error.error_code == "TEMPORARILY_UNAVAILABLE":
+            raise error
+        try:
+            found = self._client.get_run(str(self.run_id))
+        except MlflowException as failure:
+            if failure.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            found = None
+        if found is None or found.info.lifecycle_stage != "active":
+            raise Gone(f"run {self.run_id} was deleted there") from error
+
+    def _tell(self, entries: Sequence[dict[str, Any]]) -> None:
+        """Write entries to the store, as few calls as may be."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        metrics: list[Metric] = []
+        params: dict[str, str] = {}
+        tags: dict[str, str] = {}
+        for entry in entries:
+            params |= entry.get("params", {})
+            tags |= entry.get("tags", {})
+            metrics += [
+                Metric(key, value, entry["time"], entry["step"]) for key, value in entry.get("metrics", {}).items()
+            ]
+            for number, value in enumerate(entry.get("values", ())):
+                metrics.append(Metric(entry["series"], value, entry["time"], entry["first"] + number))
+        client, run_id = self._client, str(self.run_id)
+        assert client is not None
+        for some in chunks([Param(key, value) for key, value in params.items()], PARAMS_PER_BATCH):
+            client.log_batch(run_id, params=some)
+        for few in chunks([RunTag(key, value) for key, value in tags.items()], TAGS_PER_BATCH):
+            client.log_batch(run_id, tags=few)
+        for many in chunks(metrics, METRICS_PER_BATCH):
+            client.log_batch(run_id, metrics=many)
+        if not {"dataset", "artifact", "status"}.isdisjoint(entries[0]):
+            self._tell_alone(client, run_id, entries[0])
+
+    def _tell_alone(self, client: MlflowClient, run_id: str, entry: dict[str, Any]) -> None:
+        if "dataset" in entry:
+            from mlflow.entities import Dataset, DatasetInput, InputTag
+
+            values = dict(entry["dataset"])
+            context = InputTag("mlflow.data.context", values.pop("context"))
+            client.log_inputs(run_id, datasets=[DatasetInput(Dataset(source_type="local", **values), [context])])
+        elif "artifact" in entry:
+            path = place(entry["artifact"])
+            path = path if is_remote(path) else Path(os.path.normpath(self.journal.out / path))
+            if path.is_dir():
+                client.log_artifacts(run_id, str(path), entry["folder"])
+            else:
+                with nearby(path) as local:
+                    client.log_artifact(run_id, str(local), entry["folder"])
+        elif entry["status"] == "RUNNING":
+            client.update_run(run_id, status="RUNNING")
+        else:
+            client.set_terminated(run_id, entry["status"], entry["time"])
+
+
+def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Consecutive parts of at most `size` items."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _parcels(entries: Sequence[Placed]) -> Iterator[list[Placed]]:
+    """Entries that go together: what log_batch takes, up to a batch of numbers; anything else alone."""
+    parcel: list[Placed] = []
+    numbers = 0
+    for placed in entries:
+        alone = not {"dataset", "artifact", "status"}.isdisjoint(placed.entry)
+        size = len(placed.entry.get("metrics", ())) + len(placed.entry.get("values", ()))
+        if parcel and (alone or numbers + size > METRICS_PER_BATCH):
+            yield parcel
+            parcel, numbers = [], 0
+        parcel.append(placed)
+        numbers += size
+        if alone:
+            yield parcel
+            parcel, numbers = [], 0
+    if parcel:
+        yield parcel
+
+
+def _short(entry: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {str(value)[:80]}" for key, value in entry.items() if key not in ("time", "folder"))

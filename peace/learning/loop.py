@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,19 @@ from peace.learning.schedule import learning_rate_factor
 if TYPE_CHECKING:
     from peace.learning.tasks import Task
     from peace.objectives.gate import Gate
+
+
+@dataclass
+class EpochSoFar:
+    """What the steps of an epoch add up to. It is part of a checkpoint: an epoch that goes on is counted whole."""
+
+    step: int = 0
+    steps: int = 0  # of a whole epoch, by which a step is found again where another number of workers goes on
+    sums: dict[str, float] = field(default_factory=dict)
+    gates: list[float] = field(default_factory=list)
+    records: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
 
 
 class Trainer:
@@ -50,38 +63,37 @@ class Trainer:
         self.peaks = [group["lr"] for group in self.optimiser.param_groups]
         parallel = ranks.world > 1
         self.module = DistributedDataParallel(self.task) if parallel else self.task
+        self.epoch = EpochSoFar(steps=source.steps)
 
     def run_epoch(self, number: int, on_step: Callable[[int, int], None]) -> dict[str, Any]:
         """Train one epoch (from 0) and give its mean losses, gate, rates; `on_step(steps done, steps in all)`.
 
-        `gate_steps` is the gate of every step, `first_step` the number of the first of them.
-        The random numbers of an epoch follow from (seed, epoch, rank): a resumed epoch is the same epoch.
+        After `load_state` it goes on behind the last step of that state. `gate_steps` is the gate of every step,
+        `first_step` the number of the first of them. The random numbers of a step follow from (seed, epoch, step,
+        rank): a step that is run again is the same step.
         Raises DataError where the loss or a gradient is not finite, naming the step and its records.
         """
-        generator = self._seed_epoch(number)
         self.module.train()
-        sums: dict[str, float] = defaultdict(float)
-        gates = []
-        started = time.perf_counter()
-        waited = 0.0
-        records = 0
-        batches = iter(self.source.epoch(number))
-        for step in range(self.source.steps):
+        epoch, steps = self.epoch, self.source.steps
+        earlier, started = epoch.seconds, time.perf_counter()
+        batches = iter(self.source.epoch(number, epoch.step))
+        for step in range(epoch.step, steps):
             asked = time.perf_counter()
             batch = next(batches)
-            waited += time.perf_counter() - asked
-            done = number * self.source.steps + step
-            found = self._step(batch, done, generator)
+            epoch.waited += time.perf_counter() - asked
+            found = self._step(batch, number * steps + step, self._seed_step(number, step))
             for name, value in found.items():
-                sums[name] += value
-            gates.append(round(found["gate"], 6))
-            records += len(batch.record_id)
-            on_step(done + 1, self.total_steps)
-        seconds = time.perf_counter() - started
-        metrics: dict[str, Any] = {name: value / self.source.steps for name, value in sums.items()}
-        metrics |= {"gate_steps": gates, "first_step": number * self.source.steps}
-        metrics["samples_per_second"] = records * self.ranks.world / seconds
-        metrics["data_wait_share"] = waited / seconds
+                epoch.sums[name] = epoch.sums.get(name, 0.0) + value
+            epoch.gates.append(round(found["gate"], 6))
+            epoch.records += len(batch.record_id)
+            epoch.step = step + 1
+            epoch.seconds = earlier + time.perf_counter() - started
+            on_step(number * steps + step + 1, self.total_steps)
+        self.epoch = EpochSoFar(steps=steps)
+        metrics: dict[str, Any] = {name: value / len(epoch.gates) for name, value in epoch.sums.items()}
+        metrics |= {"gate_steps": epoch.gates, "first_step": number * steps}
+        metrics["samples_per_second"] = epoch.records * self.ranks.world / epoch.seconds
+        metrics["data_wait_share"] = epoch.waited / epoch.seconds
         return metrics
 
     def _step(self, batch: Batch, done: int, generator: torch.Generator) -> dict[str, float]:
@@ -114,13 +126,21 @@ class Trainer:
         }
 
     def state(self) -> dict[str, Any]:
-        """Optimiser and gate, in plain values and tensors."""
-        return {"optimiser": self.optimiser.state_dict(), "gate": self.gate.state_dict()}
+        """Optimiser, gate and the epoch so far, in plain values and tensors."""
+        return {
+            "optimiser": self.optimiser.state_dict(),
+            "gate": self.gate.state_dict(),
+            "epoch_so_far": asdict(self.epoch),
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up a state written by `state`."""
         self.optimiser.load_state_dict(state["optimiser"])
         self.gate.load_state_dict(state["gate"])
+        epoch = EpochSoFar(**state["epoch_so_far"])
+        epoch.step = round(epoch.step * self.source.steps / epoch.steps)
+        epoch.steps = self.source.steps
+        self.epoch = epoch
 
     def _set_rates(self, done: int) -> None:
         config = self.config
@@ -129,7 +149,7 @@ class Trainer:
         for group, peak in zip(self.optimiser.param_groups, self.peaks, strict=True):
             group["lr"] = peak * factor
 
-    def _seed_epoch(self, number: int) -> torch.Generator:
-        drawn = np.random.SeedSequence([self.seed, number, self.ranks.rank]).generate_state(2)
+    def _seed_step(self, number: int, step: int) -> torch.Generator:
+        drawn = np.random.SeedSequence([self.seed, number, step, self.ranks.rank]).generate_state(2)
         torch.manual_seed(int(drawn[0]))
         return torch.Generator().manual_seed(int(drawn[1]))

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import TYPE_CHECKING
 
 from peace.errors import nearest
+
+if TYPE_CHECKING:
+    from jobs.harness import Verb
 
 VERBS = {
     "synthesize": "write small synthetic cohorts in the three original on-disk formats",
@@ -19,9 +23,21 @@ VERBS = {
     "ablate": "methods and ablations against each other, over protocols and seeds",
     "predict": "label probabilities of WFDB records, from the ECG alone",
     "register": "put an adapted model into the MLflow registry",
+    "track": "send MLflow what it missed while it was down, or start a server of it",
     "demo": "the whole path on synthetic cohorts",
+    "submit": "run a verb on a Ray cluster as a job of its own, and follow it",
+    "jobs": "the jobs on a cluster: list, logs, wait, stop",
+    "cluster": "a Ray cluster of this machine with an MLflow server: up, status, down",
     "config": "print the configuration that a preset, a file and overrides amount to",
 }
+
+MODULES = {"jobs": "job_list"}  # where a verb's module has another name
+
+
+def verb_of(name: str) -> Verb:
+    """The verb of a name, its module imported."""
+    verb: Verb = importlib.import_module(f"jobs.{MODULES.get(name, name)}").VERB
+    return verb
 
 
 def usage() -> str:
@@ -48,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         from jobs import harness
 
-        return harness.main(importlib.import_module(f"jobs.{name}").VERB, words[1:])
+        return harness.main(verb_of(name), words[1:])
     except KeyboardInterrupt:  # before the job began
         return 130
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.cli import VERBS
+from jobs.cli import VERBS, verb_of
 from jobs.harness import parser_of, split_overrides
 from peace.config import load_config
 
@@ -54,7 +54,7 @@ def test_help_imports_nothing_heavy() -> None:
     code += "; print(sorted({'torch', 'ray', 'mlflow', 'pandas', 'numpy', 'pydantic'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
-    code = "import sys, importlib; [importlib.import_module('jobs.' + name) for name in sys.argv[1:]]"
+    code = "import sys; from jobs.cli import verb_of; [verb_of(name) for name in sys.argv[1:]]"
     code += "; print(sorted({'torch', 'ray', 'mlflow', 'pandas', 'pyarrow'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code, *VERBS], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
@@ -63,7 +63,7 @@ def test_help_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize("name", sorted(VERBS))
 def test_every_verb_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        parser_of(importlib.import_module(f"jobs.{name}").VERB).parse_args(["--help"])
+        parser_of(verb_of(name)).parse_args(["--help"])
     assert ended.value.code == 0
     assert "--preset" in capsys.readouterr().out
 
@@ -78,7 +78,7 @@ def commands(page: Path) -> list[str]:
 def test_commands_shown_are_commands_we_have(page: Path) -> None:
     for command in commands(page):
         words = shlex.split(re.sub(r"([^\s|]+)\|\S+", r"\1", command))[1:]
-        verb = importlib.import_module(f"jobs.{words[0]}").VERB
+        verb = verb_of(words[0])
         arguments, overrides = split_overrides(words[1:])
         try:
             args = parser_of(verb).parse_args(arguments)

@@ -6,31 +6,26 @@ is back.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from jobs.store import connect, experiment_id, first_line, warn
+from jobs.tracking_entries import parcels, short, tell
 from jobs.tracking_journal import Journal, Placed
 from peace.errors import PeaceError
 from peace.files import write_text
-from peace.places import is_remote, nearby, place
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 RUN_ID_FILE = "mlflow_run_id"
 JOURNAL_TAG = "peace.journal"
-# what MLflow takes at once
-METRICS_PER_BATCH, PARAMS_PER_BATCH, TAGS_PER_BATCH = 1000, 100, 100
 PAUSES = (1.0, 2.0, 5.0, 15.0, 30.0)  # seconds between attempts while a store is down
 TRIES = 3  # at an entry that a living store does not take
 SILENT_FOR = 30.0  # seconds in which a store that was down is not waited for by the next job of this process
 
-Item = TypeVar("Item")
 _down_since: dict[str, float] = {}
 
 
@@ -96,21 +91,19 @@ class Sender:
             self._thread.join(timeout=5 if not sent else None)
         return sent
 
-    def push(self) -> bool:
-        """Send the next part; False where nothing is left. Raises whatever the store raises."""
+    def push(self) -> int:
+        """Send the next part; gives its number of entries, 0 where nothing is left. Raises what the store raises."""
         self.attach()
         part = self.journal.entries(int(self.journal.sent["offset"]))
-        if not part:
-            return False
-        for parcel in _parcels(part):
+        for parcel in parcels(part):
             self._send(parcel)
-        return True
+        return len(part)
 
     def push_skipped(self) -> None:
         """Try once more what a store refused before."""
         self.attach()
         for start in list(self.journal.sent["skipped"]):
-            self._tell([self.journal.entries(start, 1)[0].entry])
+            tell(self._live, str(self.run_id), self.journal.out, [self.journal.entries(start, 1)[0].entry])
             self.journal.note_sent(skipped=[other for other in self.journal.sent["skipped"] if other != start])
 
     def attach(self) -> None:
@@ -129,6 +122,11 @@ class Sender:
             write_text(self.journal.out / RUN_ID_FILE, run_id + "\n")
             self.run_id, self._client = run_id, client
             _down_since.pop(self.uri, None)
+
+    @property
+    def _live(self) -> MlflowClient:
+        assert self._client is not None
+        return self._client
 
     def _work(self) -> None:
         failures = 0
@@ -210,7 +208,7 @@ class Sender:
     def _send(self, parcel: Sequence[Placed]) -> None:
         """Send entries that belong together; one that a living store refuses is left out, with a warning."""
         try:
-            self._tell([placed.entry for placed in parcel])
+            tell(self._live, str(self.run_id), self.journal.out, [placed.entry for placed in parcel])
         except Exception as error:  # see start
             self._look_into(error)
             if len(parcel) > 1:
@@ -221,7 +219,7 @@ class Sender:
             self._tries[start] = self._tries.get(start, 0) + 1
             if self._tries[start] < TRIES and not isinstance(error, FileNotFoundError):
                 raise
-            warn(self._verb, f"MLflow does not take {_short(entry)} ({first_line(error)})")
+            warn(self._verb, f"MLflow does not take {short(entry)} ({first_line(error)})")
             self.journal.note_sent(skipped=[*self.journal.sent["skipped"], start])
         self.journal.note_sent(offset=parcel[-1].end)
 
@@ -229,89 +227,13 @@ class Sender:
         """Raise where it is the store that failed, or the run that is gone, rather than an entry that is wrong."""
         from mlflow.exceptions import MlflowException
 
-        assert self._client is not None
         if isinstance(error, MlflowException) and error.error_code == "TEMPORARILY_UNAVAILABLE":
             raise error
         try:
-            found = self._client.get_run(str(self.run_id))
+            found = self._live.get_run(str(self.run_id))
         except MlflowException as failure:
             if failure.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             found = None
         if found is None or found.info.lifecycle_stage != "active":
             raise Gone(f"run {self.run_id} was deleted there") from error
-
-    def _tell(self, entries: Sequence[dict[str, Any]]) -> None:
-        """Write entries to the store, as few calls as may be."""
-        from mlflow.entities import Metric, Param, RunTag
-
-        metrics: list[Metric] = []
-        params: dict[str, str] = {}
-        tags: dict[str, str] = {}
-        for entry in entries:
-            params |= entry.get("params", {})
-            tags |= entry.get("tags", {})
-            metrics += [
-                Metric(key, value, entry["time"], entry["step"]) for key, value in entry.get("metrics", {}).items()
-            ]
-            for number, value in enumerate(entry.get("values", ())):
-                metrics.append(Metric(entry["series"], value, entry["time"], entry["first"] + number))
-        client, run_id = self._client, str(self.run_id)
-        assert client is not None
-        for some in chunks([Param(key, value) for key, value in params.items()], PARAMS_PER_BATCH):
-            client.log_batch(run_id, params=some)
-        for few in chunks([RunTag(key, value) for key, value in tags.items()], TAGS_PER_BATCH):
-            client.log_batch(run_id, tags=few)
-        for many in chunks(metrics, METRICS_PER_BATCH):
-            client.log_batch(run_id, metrics=many)
-        if not {"dataset", "artifact", "status"}.isdisjoint(entries[0]):
-            self._tell_alone(client, run_id, entries[0])
-
-    def _tell_alone(self, client: MlflowClient, run_id: str, entry: dict[str, Any]) -> None:
-        if "dataset" in entry:
-            from mlflow.entities import Dataset, DatasetInput, InputTag
-
-            values = dict(entry["dataset"])
-            context = InputTag("mlflow.data.context", values.pop("context"))
-            client.log_inputs(run_id, datasets=[DatasetInput(Dataset(source_type="local", **values), [context])])
-        elif "artifact" in entry:
-            path = place(entry["artifact"])
-            path = path if is_remote(path) else Path(os.path.normpath(self.journal.out / path))
-            if path.is_dir():
-                client.log_artifacts(run_id, str(path), entry["folder"])
-            else:
-                with nearby(path) as local:
-                    client.log_artifact(run_id, str(local), entry["folder"])
-        elif entry["status"] == "RUNNING":
-            client.update_run(run_id, status="RUNNING")
-        else:
-            client.set_terminated(run_id, entry["status"], entry["time"])
-
-
-def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """Consecutive parts of at most `size` items."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
-
-
-def _parcels(entries: Sequence[Placed]) -> Iterator[list[Placed]]:
-    """Entries that go together: what log_batch takes, up to a batch of numbers; anything else alone."""
-    parcel: list[Placed] = []
-    numbers = 0
-    for placed in entries:
-        alone = not {"dataset", "artifact", "status"}.isdisjoint(placed.entry)
-        size = len(placed.entry.get("metrics", ())) + len(placed.entry.get("values", ()))
-        if parcel and (alone or numbers + size > METRICS_PER_BATCH):
-            yield parcel
-            parcel, numbers = [], 0
-        parcel.append(placed)
-        numbers += size
-        if alone:
-            yield parcel
-            parcel, numbers = [], 0
-    if parcel:
-        yield parcel
-
-
-def _short(entry: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {str(value)[:80]}" for key, value in entry.items() if key not in ("time", "folder"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import re
 import shutil
@@ -165,9 +164,8 @@ def package(files: Mapping[str, Path]) -> Iterator[Path]:
     with TemporaryDirectory(prefix="peace-package-") as folder:
         root = Path(folder)
         for name in PACKAGES:
-            found = importlib.util.find_spec(name)
-            if found is not None and found.origin is not None:
-                source = Path(found.origin).parent
+            source = Path(__file__).parents[1] / name
+            if source.is_dir():
                 shutil.copytree(source, root / name, ignore=shutil.ignore_patterns(*NOT_PACKED))
         for name, file in files.items():
             target = root / INPUTS / name

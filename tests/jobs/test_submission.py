@@ -66,7 +66,7 @@ def test_a_verbs_line_is_read_as_the_verb_reads_it(tmp_path: Path, monkeypatch: 
     assert read_line("predict", ["a.hea", "--model", "models:/m@champion"], []).words[2] == "models:/m@champion"
     with pytest.raises(ConfigError, match="--out DIR is missing"):
         read_line("pretrain", ["--shards", "s3://b/s"], [])
-    with pytest.raises(ConfigError, match="pretrain.epoch'"):
+    with pytest.raises(ConfigError, match=r"pretrain\.epoch'"):
         read_line("pretrain", ["--shards", "s3://b/s", "--out", "s3://b/o"], ["pretrain.epoch=3"])
     with pytest.raises(ConfigError, match="runs here"):
         read_line("cluster", ["up"], [])

@@ -9,9 +9,11 @@ from peace.config.data import (
     SplitConfig,
     SyntheticConfig,
 )
+from peace.config.descriptors import DescriptorsConfig
 from peace.config.fetch import BaseUrlConfig, FetchConfig
 from peace.config.loading import build_config, dump_config, known_keys, load_config, merge
 from peace.config.model import EncoderConfig, ModelConfig, QueryConfig, TextConfig
+from peace.config.promotion import PromotionConfig
 from peace.config.quality import QualityConfig
 from peace.config.sections import Config, RayConfig, TrackingConfig
 from peace.config.training import (
@@ -28,6 +30,7 @@ __all__ = [
     "AugmentConfig",
     "BaseUrlConfig",
     "Config",
+    "DescriptorsConfig",
     "EncoderConfig",
     "EvaluationConfig",
     "FetchConfig",
@@ -37,6 +40,7 @@ __all__ = [
     "ModelConfig",
     "ObjectiveConfig",
     "PreprocessConfig",
+    "PromotionConfig",
     "QualityConfig",
     "QueryConfig",
     "RayConfig",

@@ -47,6 +47,7 @@ class PairedDifference:
     high: float
     share_not_better: float
     labels: dict[str, float]
+    label_intervals: dict[str, tuple[float, float]]
     resamples: int
     by_pair: tuple[float, ...]
 
@@ -95,12 +96,13 @@ def mean_paired_difference(
     whole = np.ones((1, len(first)))
     points, drawn = [], np.zeros((resamples, len(columns)))
     for pair in pairs:
-        a, b = (_aligned(first, one) for one in pair)
+        a, b = (aligned(first, one) for one in pair)
         points.append((weighted_auc(b, columns, whole) - weighted_auc(a, columns, whole))[0])
         # one seed: the same patients are drawn for all
         drawn += resampled_auc(b, columns, resamples, seed) - resampled_auc(a, columns, resamples, seed)
     point_k = np.mean(points, axis=0)
-    difference = _row_means(drawn / len(pairs))
+    drawn /= len(pairs)
+    difference = _row_means(drawn)
     low, high = percentiles(difference, level)
     known = difference[~np.isnan(difference)]
     return PairedDifference(
@@ -109,6 +111,7 @@ def mean_paired_difference(
         high=high,
         share_not_better=float((known <= 0).mean()) if len(known) else float("nan"),
         labels={first.labels[k]: float(value) for k, value in zip(columns, point_k, strict=True)},
+        label_intervals={first.labels[k]: percentiles(drawn[:, at], level) for at, k in enumerate(columns)},
         resamples=resamples,
         by_pair=tuple(float(values.mean()) for values in points),
     )
@@ -174,8 +177,8 @@ def _row_means(values_rk: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(total, count, out=np.full(len(values_rk), np.nan), where=count > 0)
 
 
-def _aligned(a: Predictions, b: Predictions) -> Predictions:
-    """`b` with its records and labels in the order of `a`."""
+def aligned(a: Predictions, b: Predictions) -> Predictions:
+    """`b` with its records, patients, ages and labels as `a` has them. Raises DataError where it is of other ones."""
     if set(a.record_id) != set(b.record_id) or set(a.labels) != set(b.labels):
         raise DataError("the two sets of predictions are not of the same records and labels: they cannot be compared")
     place = {record: row for row, record in enumerate(b.record_id)}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,16 @@ class Predictions:
             self.target_nk[rows],
             self.labels,
             self.by_patient,
+        )
+
+    def only(self, labels: Sequence[str]) -> Predictions:
+        """All records with these labels alone, in this order."""
+        columns = [self.labels.index(label) for label in labels]
+        return replace(
+            self,
+            probability_nk=self.probability_nk[:, columns],
+            target_nk=self.target_nk[:, columns],
+            labels=tuple(labels),
         )
 
 

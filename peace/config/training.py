@@ -82,7 +82,14 @@ class TrainingConfig(Section):
     warmup_steps: int = Field(500, ge=0)
     weight_decay: float = Field(0.02, ge=0)
     gradient_clip: float = Field(1.0, gt=0)
-    precision: Literal["fp32", "bf16"] = "fp32"
+    micro_batch_size: int = Field(
+        0, ge=0, description="records encoded at a time, the losses still over the whole batch; 0: all at once"
+    )
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="of the forward pass; fp16 on GPUs alone")
+    tf32: bool = Field(False, description="GPUs: multiply float32 with 10 bits of mantissa")
+    activation_checkpointing: bool = Field(False, description="less memory, one more forward pass of the ECG encoder")
+    compile_encoder: bool = Field(False, description="torch.compile of the ECG encoder")
+    ema_decay: float = Field(0.0, ge=0, lt=1, description="judge and keep a moving average of the weights; 0: none")
     patience: int = Field(0, ge=0, description="stop after so many epochs without a better validation AUC; 0: never")
     augment: AugmentConfig = AugmentConfig()
 

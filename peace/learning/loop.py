@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -10,18 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.nn.parallel import DistributedDataParallel
 
-from peace.config import TrainingConfig
 from peace.errors import DataError
 from peace.learning.augment import augment
-from peace.learning.data import Batch, Source
-from peace.learning.ranks import Ranks
+from peace.learning.average import Average
+from peace.learning.feed import Loaded, feed
 from peace.learning.schedule import learning_rate_factor
+from peace.learning.step import Stepper
 
 if TYPE_CHECKING:
-    from peace.learning.tasks import Task
+    from peace.config import TrainingConfig
+    from peace.learning.data import Source
+    from peace.learning.ranks import Ranks
+    from peace.learning.tasks import StepLosses, Task
+    from peace.models import EcgClassifier
     from peace.objectives.gate import Gate
+
+
+class Diverged(DataError):
+    """Loss or gradient is not finite; it says at which step, and for which records."""
 
 
 @dataclass
@@ -38,7 +46,7 @@ class EpochSoFar:
 
 
 class Trainer:
-    """Owns the optimiser, the schedule and the gate of one training; the task owns model and objectives."""
+    """Owns the schedule, the gate and the steps of one training; the task owns model and objectives."""
 
     def __init__(
         self,
@@ -58,12 +66,14 @@ class Trainer:
         self.device = device
         self.seed = seed
         self.total_steps = source.steps * config.epochs
-        groups = task.parameter_groups(config.learning_rate, config.text_learning_rate, config.weight_decay)
-        self.optimiser = torch.optim.AdamW(groups)
-        self.peaks = [group["lr"] for group in self.optimiser.param_groups]
-        parallel = ranks.world > 1
-        self.module = DistributedDataParallel(self.task) if parallel else self.task
+        self.average = Average(task.classifier, config.ema_decay) if config.ema_decay else None
+        self.stepper = Stepper(task, config, ranks, device)
         self.epoch = EpochSoFar(steps=source.steps)
+
+    @property
+    def classifier(self) -> EcgClassifier:
+        """What is judged and kept: the classifier, or the moving average of its weights."""
+        return self.task.classifier if self.average is None else self.average.classifier
 
     def run_epoch(self, number: int, on_step: Callable[[int, int], None]) -> dict[str, Any]:
         """Train one epoch (from 0) and give its mean losses, gate, rates; `on_step(steps done, steps in all)`.
@@ -71,85 +81,107 @@ class Trainer:
         After `load_state` it goes on behind the last step of that state. `gate_steps` is the gate of every step,
         `first_step` the number of the first of them. The random numbers of a step follow from (seed, epoch, step,
         rank): a step that is run again is the same step.
-        Raises DataError where the loss or a gradient is not finite, naming the step and its records.
+        Raises Diverged on all ranks where the loss or a gradient of one is not finite.
         """
-        self.module.train()
+        self.stepper.module.train()
         epoch, steps = self.epoch, self.source.steps
         earlier, started = epoch.seconds, time.perf_counter()
-        batches = iter(self.source.epoch(number, epoch.step))
-        for step in range(epoch.step, steps):
-            asked = time.perf_counter()
-            batch = next(batches)
-            epoch.waited += time.perf_counter() - asked
-            found = self._step(batch, number * steps + step, self._seed_step(number, step))
-            for name, value in found.items():
-                epoch.sums[name] = epoch.sums.get(name, 0.0) + value
-            epoch.gates.append(round(found["gate"], 6))
-            epoch.records += len(batch.record_id)
-            epoch.step = step + 1
-            epoch.seconds = earlier + time.perf_counter() - started
-            on_step(number * steps + step + 1, self.total_steps)
+        batches = feed(iter(self.source.epoch(number, epoch.step)), self.device)
+        try:
+            for step in range(epoch.step, steps):
+                asked = time.perf_counter()
+                loaded = next(batches)
+                epoch.waited += time.perf_counter() - asked
+                found = self._step(loaded, number * steps + step, self._seed_step(number, step))
+                for name, value in found.items():
+                    epoch.sums[name] = epoch.sums.get(name, 0.0) + value
+                epoch.gates.append(round(found["gate"], 6))
+                epoch.records += loaded.batch.of_all * len(loaded.signal) // len(loaded.target)
+                epoch.step = step + 1
+                epoch.seconds = earlier + time.perf_counter() - started
+                on_step(number * steps + step + 1, self.total_steps)
+        finally:
+            batches.close()
+        self.ranks.share_statistics(self.task)
         self.epoch = EpochSoFar(steps=steps)
         metrics: dict[str, Any] = {name: value / len(epoch.gates) for name, value in epoch.sums.items()}
         metrics |= {"gate_steps": epoch.gates, "first_step": number * steps}
-        metrics["samples_per_second"] = epoch.records * self.ranks.world / epoch.seconds
+        metrics["samples_per_second"] = epoch.records / epoch.seconds
         metrics["data_wait_share"] = epoch.waited / epoch.seconds
+        metrics["memory_mb"] = peak_memory_mb(self.device)
         return metrics
 
-    def _step(self, batch: Batch, done: int, generator: torch.Generator) -> dict[str, float]:
+    def _step(self, loaded: Loaded, done: int, generator: torch.Generator) -> dict[str, float]:
         progress = done / self.total_steps
-        self._set_rates(done)
-        ecg, mask, target = batch.on(self.device)
+        ecg, mask, target, ages = loaded.floats()
         ecg, mask = augment(ecg, mask, self.config.augment, generator)
         gate = self.gate.value(progress)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            losses = self.module(ecg, mask, target, gate, batch.ages_on(self.device))
-        self.optimiser.zero_grad(set_to_none=True)
-        losses.total.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.task.parameters(), self.config.gradient_clip)
+        losses, norm = self.stepper.backward(ecg, mask, target, gate, ages)
         parts = {"loss": losses.total.detach(), "loss_classification": losses.classification}
         parts |= {f"loss_{name}": value for name, value in losses.parts.items()}
+        parts["gradient_norm"] = norm
+        # one wait for the device a step; the norm is the same on all ranks
         values = dict(zip(parts, self.ranks.mean(torch.stack(list(parts.values()))).tolist(), strict=True))
-        total = values["loss"]
-        if not (math.isfinite(total) and math.isfinite(norm.item())):
-            raise DataError(
-                f"loss {total} and gradient norm {norm.item()} at step {done + 1}: training has diverged; "
-                f"records of the batch: {', '.join(map(str, batch.record_id[:8]))}...; a lower learning rate may help"
-            )
-        self.optimiser.step()
+        # in fp16 the scaler leaves out a step whose gradients overflow
+        finite = math.isfinite(values["loss"]) and (math.isfinite(values["gradient_norm"]) or self.stepper.scales)
+        if not finite:
+            raise self._diverged(loaded, losses, values, done + 1)
+        self.stepper.update(self._rate_factor(done))
+        if self.average is not None:
+            self.average.update()
         self.gate.update(values["loss_classification"], progress)
-        return {
-            **values,
-            "gate": gate,
-            "gradient_norm": norm.item(),
-            "learning_rate": self.optimiser.param_groups[0]["lr"],
-        }
+        return {**values, "gate": gate, "learning_rate": self.stepper.optimiser.param_groups[0]["lr"]}
+
+    def _diverged(self, loaded: Loaded, losses: StepLosses, values: dict[str, float], step: int) -> Diverged:
+        """The error that every rank raises alike: it names the records of all."""
+        names = [str(name) for name in loaded.batch.record_id]
+        bad = (~losses.logits.isfinite().all(dim=1)).tolist()
+        found = self.ranks.gather((names, [name for name, wrong in zip(names, bad, strict=False) if wrong]))
+        record_ids = [name for own, _ in found for name in own]
+        suspects = [name for _, own in found for name in own]
+        message = f"loss {values['loss']:g} and gradient norm {values['gradient_norm']:g} at step {step}: diverged"
+        if 0 < len(suspects) < len(record_ids):
+            message += f"; outputs are not finite for {_listed(suspects)}"
+        return Diverged(message + f"; records of the batch: {_listed(record_ids)}; a lower learning rate may help")
 
     def state(self) -> dict[str, Any]:
-        """Optimiser, gate and the epoch so far, in plain values and tensors."""
+        """Optimiser, gate, average and the epoch so far, in plain values and tensors."""
         return {
-            "optimiser": self.optimiser.state_dict(),
+            **self.stepper.state_dict(),
             "gate": self.gate.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
             "epoch_so_far": asdict(self.epoch),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take up a state written by `state`."""
-        self.optimiser.load_state_dict(state["optimiser"])
+        """Take up a state written by `state`, after the task has taken the weights beside it."""
+        self.stepper.load_state_dict(state)
         self.gate.load_state_dict(state["gate"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         epoch = EpochSoFar(**state["epoch_so_far"])
         epoch.step = round(epoch.step * self.source.steps / epoch.steps)
         epoch.steps = self.source.steps
         self.epoch = epoch
 
-    def _set_rates(self, done: int) -> None:
+    def _rate_factor(self, done: int) -> float:
         config = self.config
         floor = config.min_learning_rate / config.learning_rate
-        factor = learning_rate_factor(done, self.total_steps, config.warmup_steps, floor)
-        for group, peak in zip(self.optimiser.param_groups, self.peaks, strict=True):
-            group["lr"] = peak * factor
+        return learning_rate_factor(done, self.total_steps, config.warmup_steps, floor)
 
     def _seed_step(self, number: int, step: int) -> torch.Generator:
         drawn = np.random.SeedSequence([self.seed, number, step, self.ranks.rank]).generate_state(2)
         torch.manual_seed(int(drawn[0]))
         return torch.Generator().manual_seed(int(drawn[1]))
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """The most that this process has held so far: of the GPU's memory on a GPU, else of the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def _listed(names: list[str], most: int = 32) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -39,3 +40,26 @@ class Ranks:
             dist.all_reduce(values)
             values = values / self.world
         return values
+
+    def mean_gradients(self, parameters: Sequence[torch.Tensor]) -> None:
+        """Put the mean over the ranks in place of each gradient; all ranks have gradients of the same parameters."""
+        if self.world == 1:
+            return
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        flat = self.mean(torch.cat([gradient.flatten() for gradient in gradients]))
+        for gradient, mean in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
+
+    def share_statistics(self, module: torch.nn.Module) -> None:
+        """Give every rank the first one's running statistics."""
+        if self.world > 1:
+            for buffer in module.buffers():
+                dist.broadcast(buffer, 0)
+
+    def most(self, value: int, device: torch.device) -> int:
+        """The highest value of all ranks."""
+        if self.world == 1:
+            return value
+        values = torch.tensor([value], device=device)
+        dist.all_reduce(values, dist.ReduceOp.MAX)
+        return int(values.item())

@@ -11,9 +11,12 @@ import pytest
 import torch
 from torch import distributed, multiprocessing
 from torch.nn.parallel import DistributedDataParallel
+from training_pieces import make_trainer
 
 from peace.config import load_config
 from peace.descriptors import load_descriptors
+from peace.learning.loop import Diverged
+from peace.learning.ranks import Ranks
 from peace.learning.tasks import Task, make_task, merl
 from peace.objectives.gather import gather_rows
 
@@ -72,6 +75,9 @@ def worker(rank: int, port: int, folder: str) -> None:
         gradients = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
         parts = {"total": losses.total.detach(), "classification": losses.classification, **losses.parts}
         found[kind] = {"parts": parts, "gradients": gradients, "buffers": dict(module.named_buffers())}
+    found["epochs"] = two_epochs(Ranks(rank, 2), [])
+    found["epochs in parts"] = two_epochs(Ranks(rank, 2), ["pretrain.micro_batch_size=2"])
+    found["diverged"] = {"message": message_of_divergence(rank)}
     # uneven: three rows here, seven there
     rows = torch.arange(20.0).reshape(10, 2).requires_grad_()
     gathered = gather_rows(rows[SHARES[rank]])
@@ -79,6 +85,30 @@ def worker(rank: int, port: int, folder: str) -> None:
     found["uneven"] = {"rows": gathered.detach(), "gradient": rows.grad}
     torch.save(found, Path(folder) / f"{rank}.pt")
     distributed.destroy_process_group()
+
+
+def two_epochs(ranks: Ranks, options: list[str]) -> dict[str, Any]:
+    """Weights and last losses of 23 records, eight a step."""
+    off = ["model.encoder.norm=group", "model.query.dropout=0", "objective.axis_dropout=0", *options]
+    trainer = make_trainer(off, ranks, count=23)
+    metrics = [trainer.run_epoch(number, lambda done, total: None) for number in range(2)][1]
+    return {"weights": trainer.task.state_dict(), "loss": metrics["loss"], "norm": metrics["gradient_norm"]}
+
+
+def message_of_divergence(rank: int) -> str:
+    """What is raised where the second worker alone meets a NaN, in the second step."""
+    trainer = make_trainer([], Ranks(rank, 2))
+    calls = 0
+
+    def spoil(module: torch.nn.Module, args: Any, out: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        return out * float("nan") if rank == 1 and calls == 2 else out
+
+    trainer.task.classifier.encoder.register_forward_hook(spoil)
+    with pytest.raises(Diverged) as failed:
+        trainer.run_epoch(0, lambda done, total: None)
+    return str(failed.value)
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +137,26 @@ def test_two_workers_with_parts_of_a_batch_equal_one(found: list[dict[str, dict[
                 close(rank[kind]["gradients"][name], parameter.grad, name)
         for name, value in rank[kind]["buffers"].items():
             close(value, buffers[name], name)
+
+
+@pytest.mark.parametrize("name", ["epochs", "epochs in parts"])
+def test_two_epochs_end_at_the_same_weights_on_one_worker_and_on_two(
+    found: list[dict[str, dict[str, Any]]], name: str
+) -> None:
+    one = two_epochs(Ranks(), [])
+    for rank in found:
+        assert rank[name]["loss"] == pytest.approx(one["loss"], rel=1e-4)
+        assert rank[name]["norm"] == pytest.approx(one["norm"], rel=1e-3)
+        for key, value in rank[name]["weights"].items():
+            torch.testing.assert_close(value, one["weights"][key], rtol=1e-3, atol=1e-4)
+
+
+def test_a_nan_of_one_worker_stops_both_alike(found: list[dict[str, dict[str, Any]]]) -> None:
+    one, other = (rank["diverged"]["message"] for rank in found)
+    assert one == other
+    whole = list(make_trainer().source.epoch(0))[1]
+    assert "at step 2" in one
+    assert all(name in one for name in whole.record_id)
 
 
 def close(value: torch.Tensor, expected: torch.Tensor | None, name: str) -> None:

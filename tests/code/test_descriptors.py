@@ -15,7 +15,6 @@ import pytest
 from jobs.describe import VERB
 from jobs.harness import main
 from peace.descriptors import AXES, CURATED, Descriptors, check_descriptors, load_descriptors
-from peace.descriptors.checks import leads_in
 from peace.errors import DataError
 
 LABELS = ("NORM", "LAFB", "IRBBB", "CRBBB", "LVOLT", "LAE", "RAE", "LVH", "RVH", "STTC", "TAB_", "LQTS")
@@ -42,51 +41,6 @@ def test_the_curated_set_holds_twelve_labels_of_three_axes_and_passes_its_checks
     assert len(set(curated.names)) == len(set(curated.fused)) == 12
     assert check_descriptors(curated) == []
     assert curated.provenance["review"]["status"] == "not reviewed"
-
-
-SLIPS = {
-    "empty": [("NORM", "rhythm", ""), ("NORM", "st_t", "  ")],
-    "length": [
-        ("NORM", "rhythm", "Sinus rhythm."),
-        ("LVH", "fused", "Tall R waves."),
-        ("LVH", "morphology", " ".join(["tall"] * 26)),
-    ],
-    "treatment": [
-        ("LVH", "st_t", "ST depression in V5 and V6; treat with a beta blocker as soon as possible."),
-        ("LQTS", "rhythm", "Sinus rhythm, often slow; an implantable defibrillator and medication are advised."),
-    ],
-    "laterality": [
-        ("CRBBB", "rhythm", "Sinus rhythm with constant PR interval; conduction in the left bundle is delayed."),
-        ("LAFB", "morphology", "Right axis deviation beyond 90 degrees with small complexes in the limb leads."),
-        ("RVH", "morphology", "Left axis deviation for age; tall R or qR in V1 with deep S waves in V6."),
-        ("RAE", "fused", "Left atrial enlargement: a broad, notched P wave in II, a deep negative part in V1."),
-    ],
-    "leads": [
-        ("CRBBB", "morphology", "Wide QRS of 120 ms or more; rsR' in V5 or V6; broad S wave in I."),
-        ("IRBBB", "morphology", "rSr' pattern in V1 or V2; terminal S wave in V1 to V3, QRS below 120 ms."),
-        ("LAFB", "morphology", "Left axis deviation, -45 to -90 degrees; qR in II and III; QRS below 120 ms."),
-        ("LAFB", "morphology", "Left axis deviation, -45 to -90 degrees; qR in aVL; rS in I, aVL and V6."),
-    ],
-}
-
-
-@pytest.mark.parametrize(
-    ("label", "axis", "text", "check"), [(*slip, check) for check, slips in SLIPS.items() for slip in slips]
-)
-def test_a_planted_slip_is_found(curated: Descriptors, label: str, axis: str, text: str, check: str) -> None:
-    findings = check_descriptors(planted(curated, label, axis, text))
-    assert [(found.label, found.axis, found.check) for found in findings] == [(label, axis, check)]
-    assert findings[0].severity == ("warning" if check == "length" else "error")
-
-
-def test_two_axes_with_one_text_are_found(curated: Descriptors) -> None:
-    findings = check_descriptors(planted(curated, "LVH", "rhythm", curated.texts[7][1]))
-    assert [(found.label, found.check) for found in findings] == [("LVH", "repeated")]
-
-
-def test_leads_are_read_with_ranges() -> None:
-    assert leads_in("T inversion in V1 to V3, I, aVL and III") == {"V1", "V2", "V3", "I", "aVL", "III"}
-    assert leads_in("QRS of 120 ms in Infants; V10") == frozenset()
 
 
 def test_texts_come_in_the_order_of_the_labels(curated: Descriptors) -> None:
@@ -158,7 +112,7 @@ def test_a_file_of_another_form_is_refused_by_place(tmp_path: Path, change: str,
 
 
 def test_a_file_that_is_not_there_or_not_json_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="give 'curated' or 'curated_by_age'"):
+    with pytest.raises(DataError, match="give 'curated'"):
         load_descriptors(tmp_path / "no.json")
     (tmp_path / "descriptors.json").write_text("{")
     with pytest.raises(DataError, match="not valid JSON"):

@@ -20,14 +20,18 @@ VERBS = {
     "pretrain": "train PEACE on an adult cohort",
     "adapt": "carry a checkpoint to another cohort: zero-shot, few-shot or full",
     "evaluate": "score a run's predictions, with intervals, figures and a report",
+    "sweep": "a search space tried out trial by trial, on Ray Tune",
     "ablate": "methods and ablations against each other, over protocols and seeds",
     "predict": "label probabilities of WFDB records, from the ECG alone",
     "register": "put an adapted model into the MLflow registry",
+    "promote": "make a registered model champion, if it passes a gate",
+    "rollback": "put the previous champion back",
     "track": "send MLflow what it missed while it was down, or start a server of it",
     "demo": "the whole path on synthetic cohorts",
     "submit": "run a verb on a Ray cluster as a job of its own, and follow it",
     "jobs": "the jobs on a cluster: list, logs, wait, stop",
     "cluster": "a Ray cluster of this machine with an MLflow server: up, status, down",
+    "plan": "what a run takes before it is started: time, memory, disk, price",
     "config": "print the configuration that a preset, a file and overrides amount to",
 }
 

@@ -34,6 +34,10 @@ OVERRIDE = re.compile(r"^([a-z_][a-z0-9_]*|(--)?[a-z_][a-z0-9_]*(\.[a-z0-9_]+)+)
 DOTTED_OPTION = re.compile(r"^--[a-z_][a-z0-9_]*(\.[a-z0-9_]+)+$")
 
 
+class Terminated(KeyboardInterrupt):
+    """A SIGTERM: it ends a job the way Ctrl-C does, with an exit code of its own."""
+
+
 @dataclass(frozen=True)
 class Table:
     """What a verb prints for people."""
@@ -82,12 +86,16 @@ class Verb:
     tracked: bool = True
     keeps_run: bool = True
     writes_anywhere: bool = False
+    preset: str = "demo"
     exit_code: Callable[[dict[str, Any]], int] = field(default=lambda result: 0)
     variant: Callable[[argparse.Namespace], Verb | None] = field(default=lambda args: None)
 
 
 def main(verb: Verb, argv: Sequence[str] | None = None) -> int:
-    """Run a verb from the command line and give its exit code: 0, 1 (a fault of ours), 2 (of the call), 130."""
+    """Run a verb from the command line and give its exit code.
+
+    0, 1 (a fault of ours), 2 (of the call), 130 after a SIGINT and 143 after a SIGTERM.
+    """
     arguments, overrides = split_overrides(list(sys.argv[1:] if argv is None else argv))
     try:
         args = parser_of(verb).parse_args(arguments)
@@ -95,9 +103,9 @@ def main(verb: Verb, argv: Sequence[str] | None = None) -> int:
         verb = verb.variant(args) or verb
         with _terminated_as_interrupt():
             result = execute(verb, args, overrides)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print(f"\npeace {verb.name}: interrupted; the same command goes on from what is finished", file=sys.stderr)
-        return 130
+        return 143 if isinstance(stop, Terminated) else 130
     except Exception as error:
         mistake = _user_mistake(error)
         if mistake is None:
@@ -125,7 +133,7 @@ def parser_of(verb: Verb) -> argparse.ArgumentParser:
         "--out", type=place, metavar="DIR", help="directory of this run: configuration, result, artefacts"
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML laid over the preset")
-    parser.add_argument("--preset", default="demo", help="debug, demo (default) or paper")
+    parser.add_argument("--preset", default=verb.preset, help=f"debug, demo or paper; default {verb.preset}")
     parser.add_argument("--fresh", action="store_true", help="set an earlier run in this directory aside, start over")
     parser.set_defaults(parent_run=None)
     return parser
@@ -233,7 +241,7 @@ def _terminated_as_interrupt() -> Iterator[None]:
     """A SIGTERM ends a job the way Ctrl-C does: files whole, locks released."""
 
     def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
+        raise Terminated
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:

@@ -89,17 +89,13 @@ def curve(config: Config) -> list[Cell]:
 def _places(job: Job) -> Places:
     """The shards that were given, or those of cohorts synthesized into this run's directory."""
     from jobs.demo import Stages
+    from jobs.synthetic_shards import synthetic_shards
 
     cells = str(job.out / "cells")
     if job.args.shards_adult is not None:
         return Places(str(job.args.shards_adult.absolute()), str(job.args.shards_target.absolute()), cells)
-    stages, out = Stages(job), job.out
-    stages.call("data", "synthesize", [])
-    for cohort in ("mimic", "zzu"):
-        stages.call(f"index-{cohort}", "index", ["--cohort", cohort, "--root", out / "data" / cohort])
-        manifest = out / f"index-{cohort}" / "manifest.parquet"
-        stages.call(f"shards-{cohort}", "preprocess", ["--manifest", manifest])
-    return Places(str(out / "shards-mimic"), str(out / "shards-zzu"), cells)
+    made = synthetic_shards(Stages(job), ("mimic", "zzu"))
+    return Places(str(made["mimic"]), str(made["zzu"]), cells)
 
 
 def _load(places: Places, limit_mb: float) -> dict[str, dict[str, Records]]:

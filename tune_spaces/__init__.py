@@ -1,0 +1,1 @@
+"""Search spaces of `peace sweep`, one YAML file each (docs/sweeps.md)."""

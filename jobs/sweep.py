@@ -1,0 +1,248 @@
+"""`peace sweep`: a search space tried out, trial by trial, on Ray Tune.
+
+    peace sweep curriculum --out runs/sweep                                    synthetic cohorts of its own
+    peace sweep optimiser --trials 24 --shards runs/mimic-shards --out runs/sweep
+    peace sweep shots --checkpoint runs/pretrain --shards runs/zzu-shards --out runs/shots
+    peace sweep my_space.yaml --shards runs/mimic-shards --out runs/sweep
+    peace sweep --show runs/sweep
+
+A second call goes on where the first was stopped; with more --trials it takes a finished sweep further.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobs.harness import Job, Table, Verb, main
+from peace.errors import ConfigError, nearest
+from peace.places import place
+
+if TYPE_CHECKING:
+    from peace.sweeps.ledger import Ledger
+    from peace.sweeps.space import Space
+
+SPACES = Path(__file__).parents[1] / "tune_spaces"
+OWN_COHORTS = ("debug", "demo")  # presets whose synthetic cohorts are small enough to be made on the way
+# what shapes data and trainings
+SECTIONS = (
+    *("seed", "labels", "split", "leads", "signal", "quality", "preprocess", "synthetic"),
+    *("model", "objective", "pretrain", "adapt"),
+)
+FAILED = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of this verb."""
+    names = ", ".join(sorted(file.stem for file in SPACES.glob("*.yaml")))
+    parser.add_argument("space", nargs="?", metavar="SPACE", help=f"{names}; or a YAML file (docs/sweeps.md)")
+    parser.add_argument("--trials", type=int, metavar="N", help="trials in all; default: the space's budget")
+    parser.add_argument("--concurrency", default="auto", metavar="N", help="trials at a time; auto: what has room")
+    parser.add_argument("--shards", type=place, metavar="DIR", help="output of peace preprocess; default: synthetic")
+    parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="spaces that adapt: where trials start from")
+    parser.add_argument("--retry-failed", action="store_true", help="let trials that failed run again")
+    parser.add_argument("--synthetic", action="store_true", help="say in the report that the recordings are synthetic")
+    parser.add_argument("--show", type=Path, metavar="DIR", help="print what a sweep has found, also one under way")
+
+
+def space_of(args: argparse.Namespace) -> tuple[str, Space]:
+    """Name and content of the space that was asked for. Raises ConfigError."""
+    from peace.sweeps.space import read_space
+
+    known = sorted(file.stem for file in SPACES.glob("*.yaml"))
+    if args.space is None:
+        raise ConfigError(f"SPACE is missing: one of {', '.join(known)}, or a YAML file")
+    if args.space in known:
+        return args.space, read_space(SPACES / f"{args.space}.yaml", args.preset)
+    file = Path(args.space)
+    if file.suffix not in (".yaml", ".yml"):
+        raise ConfigError(
+            f"unknown space '{args.space}'{nearest(args.space, known)} (known: {', '.join(known)}, or a YAML file)"
+        )
+    return file.stem, read_space(file, args.preset)
+
+
+def identity(args: argparse.Namespace) -> dict[str, Any]:
+    """The space, and the data and start weights by digest. How many trials there are changes nothing about any."""
+    from peace.checkpoint import find_checkpoint
+    from peace.files import file_digest
+    from peace.shards import ShardSet
+
+    name, space = space_of(args)
+    _check(args, space)
+    tried = space.model_dump(mode="json", exclude={"summary", "budget"})
+    found = {"space": name, "tried": tried}
+    if args.shards is not None:
+        found["shards"] = ShardSet.open(args.shards).digest
+    if args.checkpoint is not None:
+        found["weights"] = file_digest(find_checkpoint(args.checkpoint) / "model.safetensors")
+    return found
+
+
+def _check(args: argparse.Namespace, space: Space) -> None:
+    """Raise ConfigError for arguments that do not go together."""
+    if args.trials is not None and args.trials < 1:
+        raise ConfigError(f"--trials must be at least 1, got {args.trials}")
+    if args.concurrency != "auto" and not (args.concurrency.isdecimal() and int(args.concurrency) > 0):
+        raise ConfigError(f"--concurrency is auto or a number of trials, got '{args.concurrency}'")
+    if args.checkpoint is not None and space.stage != "adapt":
+        raise ConfigError(f"--checkpoint is for spaces that adapt; {args.space} pretrains from random weights")
+    own = args.preset in OWN_COHORTS
+    if args.shards is None and not own:
+        raise ConfigError(
+            f"--shards DIR is missing: only presets {' and '.join(OWN_COHORTS)} make cohorts of their own"
+        )
+    if space.stage == "adapt" and args.checkpoint is None and not own:
+        raise ConfigError(f"--checkpoint DIR is missing: {args.space} adapts a pretrained model")
+
+
+def work(job: Job) -> dict[str, Any]:
+    """Run what is missing of the trials, then compare and report."""
+    from jobs.sweep_conclude import conclude
+    from peace.files import write_text
+    from peace.sweeps.ledger import Ledger
+
+    name, space = space_of(job.args)
+    ledger = Ledger(job.out / "trials", space.mode)
+    if job.args.retry_failed:
+        for trial in ledger.of("failed"):
+            ledger.reopen(trial.number)
+    write_text(job.out / "space.json", space.model_dump_json(indent=2) + "\n")
+    facts = _run_missing(job, name, space, ledger)
+    return conclude(job, name, space, ledger, facts)
+
+
+def _run_missing(job: Job, name: str, space: Space, ledger: Ledger) -> list[tuple[str, str]]:
+    """Run trials until there are as many as asked for; gives facts for the report."""
+    from peace.sweeps.draws import grid_size
+    from peace.sweeps.space import start_values
+
+    trials: int = job.args.trials or space.budget.trials or grid_size(space)
+    closed = len(ledger.of("finished", "stopped", "failed"))
+    facts = [("space", name), ("search", f"{space.search}, {space.scheduler.name}"), ("preset", job.args.preset)]
+    if not ledger.of("open") and _complete(space, ledger, trials):
+        job.log.info("%d trials are there already", closed)
+        return facts
+    from jobs.cluster_session import ray_session
+    from jobs.sweep_room import cluster_nodes, room_for
+    from jobs.sweep_run import run_trials
+
+    with ray_session(job.config.ray):
+        asked = None if job.args.concurrency == "auto" else int(job.args.concurrency)
+        room = room_for(cluster_nodes(), job.config.ray, asked, max(1, trials - closed))
+        print(f"peace sweep: {room}", file=sys.stderr)
+        job.log.info("%s", room)
+        plan = _plan(job, space, room)
+        run_trials(job, space, ledger, plan, trials, start_values(plan.config, list(space.parameters)))
+    return [*facts, ("cluster", str(room))]
+
+
+def _complete(space: Space, ledger: Ledger, trials: int) -> bool:
+    from peace.sweeps.draws import next_point
+
+    if len(ledger.trials) >= trials:
+        return True
+    return space.search == "grid" and next_point(space, list(ledger.trials.values())) == "end"
+
+
+def _plan(job: Job, space: Space, room: Any) -> Any:
+    """What the trials share; makes shards and start weights where none were given."""
+    from jobs.demo import Stages
+    from jobs.sweep_trial import TrialPlan
+    from jobs.synthetic_shards import synthetic_shards
+    from peace.checkpoint import find_checkpoint
+    from peace.config import build_config
+    from peace.learning.train import check_fits
+    from peace.shards import ShardSet
+    from peace.sweeps.space import trial_values
+
+    shards, start = job.args.shards, job.args.checkpoint
+    adapting = space.stage == "adapt"
+    needed = [*(["mimic"] if start is None or not adapting else []), *(["zzu"] if adapting else [])]
+    if shards is not None:
+        needed = ["mimic"] if adapting and start is None else []
+    made: dict[str, Path] = {}
+    stages = Stages(job)
+    if needed:
+        made = synthetic_shards(stages, needed)
+    shards = (shards or made["zzu" if adapting else "mimic"]).absolute()
+    if adapting and start is None:
+        print("peace sweep: no --checkpoint: pretraining on synthetic adults", file=sys.stderr)
+        stages.call("pretrain", "pretrain", ["--shards", made["mimic"]])
+        start = job.out / "pretrain"
+    if start is not None:
+        start = find_checkpoint(Path(start).absolute())
+        check_fits(start, ShardSet.open(shards))
+    values = trial_values(job.config.model_dump(mode="json"), space.fixed, None)
+    build_config(values)
+    return TrialPlan(
+        config=values,
+        stage=space.stage,
+        shards=str(shards),
+        start=None if start is None else str(start),
+        trials=str(job.out / "trials"),
+        metric=space.metric,
+        mode=space.mode,
+        room=room,
+        scores_test=space.draws is not None,
+    )
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    """The trials, the best first, the curve over shots, and what to do with it."""
+    from peace.sweeps.summary import table_rows
+
+    header, lines = table_rows(result["space"]["parameters"], result["metric"], result["mode"], result["rows"])
+    count = f"{result['trials']} trials, {result['failed']} failed"
+    found = [Table(f"{result['space']['name']}: {count}", header, lines)]
+    failed = [row for row in result["rows"] if row["status"] == "failed"]
+    if failed:
+        found.append(Table("", ("failed",), [(f"trial {row['trial']}: {row['error']}",) for row in failed]))
+    if result["curve"]:
+        from peace.ablation.report import curve_rows
+
+        found.append(Table("AUC over shots: mean macro AUC on test (range of the draws)", *curve_rows(result["curve"])))
+    best = result["best"]
+    rows = [("best", f"trial {best['trial']}: {best['metric_name']} {best['metric']:.4f}")] if best else []
+    rows += [
+        (name, result[key]) for name, key in (("its configuration", "best_config"), ("report", "report")) if result[key]
+    ]
+    return [*found, Table("", ("", ""), rows)] if rows else found
+
+
+def show(job: Job) -> dict[str, Any]:
+    """What a sweep has found so far, from its directory."""
+    from jobs.sweep_conclude import found_in
+
+    return found_in(job.args.show)
+
+
+SHOW = Verb(
+    name="sweep --show",
+    summary="Print what a sweep has found.",
+    add_arguments=lambda parser: None,  # those of `peace sweep`
+    work=show,
+    tables=tables,
+    sections=(),
+    final=False,
+    tracked=False,
+    keeps_run=False,
+)
+
+VERB = Verb(
+    name="sweep",
+    summary="Try out a search space, trial by trial, and keep the best configuration.",
+    add_arguments=add_arguments,
+    work=work,
+    tables=tables,
+    sections=SECTIONS,
+    identity=identity,
+    final=False,
+    exit_code=lambda result: 0 if result["best"] else FAILED,
+    variant=lambda args: SHOW if args.show else None,
+)
+
+if __name__ == "__main__":
+    sys.exit(main(VERB))

@@ -1,0 +1,221 @@
+"""A sweep on Ray Tune: what is missing of it, with each trial's end in the ledger and its run in MLflow."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+import threading
+import time
+from contextlib import redirect_stdout
+from typing import Any
+
+from ray import tune
+from ray.tune.experiment import Trial as TuneTrial
+
+from jobs.harness import Job
+from jobs.history import read_history
+from jobs.sweep_room import DRIVER_CPUS
+from jobs.sweep_search import BEST, LedgerSearch, scheduler_of
+from jobs.sweep_trial import TrialPlan, run_trial
+from jobs.tracking import Run, open_run
+from peace.config import build_config
+from peace.errors import PeaceError
+from peace.files import read_json
+from peace.sweeps.ledger import ENDED, FAULT, Ledger, Trial
+from peace.sweeps.space import Space, trial_values
+from peace.sweeps.summary import short_names
+
+TABLE_SECONDS = 30
+
+
+def run_trials(job: Job, space: Space, ledger: Ledger, plan: TrialPlan, trials: int, start: dict[str, Any]) -> None:
+    """Run trials until the ledger holds `trials` closed ones, or the grid has no more.
+
+    `start`: the parameters as the configuration has them. Raises KeyboardInterrupt as it comes, trials then stay open.
+    """
+    config = build_config(plan.config)
+    epochs = (config.pretrain if space.stage == "pretrain" else config.adapt).epochs
+    keeper = Keeper(job, space, ledger, plan, epochs)
+    place = job.out / "tune"
+    shutil.rmtree(place, ignore_errors=True)  # Tune's own notes of an earlier call: the ledger knows better
+    tuner = tune.Tuner(
+        tune.with_resources(tune.with_parameters(run_trial, plan=plan), {"CPU": DRIVER_CPUS}),
+        tune_config=tune.TuneConfig(
+            search_alg=LedgerSearch(space, ledger, trials, start, config.seed),
+            scheduler=scheduler_of(space, ledger, epochs),
+            num_samples=max(1, trials - len(ledger.of("finished", "stopped", "failed"))),
+            max_concurrent_trials=plan.room.at_once,
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
+        ),
+        run_config=tune.RunConfig(
+            name="sweep",
+            storage_path=str(place),
+            failure_config=tune.FailureConfig(max_failures=space.budget.retries),
+            callbacks=[keeper],
+            verbose=1,
+            progress_reporter=_reporter(space),
+        ),
+    )
+    # what a trial died of is in its folder, in the table and on the page: no traces between Tune's tables
+    logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)
+    try:
+        # Tune's tables are for people to watch; stdout is for the result
+        with redirect_stdout(sys.stderr):
+            _in_thread(tuner.fit)
+    finally:
+        keeper.leave()
+
+
+class Keeper(tune.Callback):
+    """Follows Tune in the sweep's own process: one MLflow run a trial, and its end in the ledger, once."""
+
+    def __init__(self, job: Job, space: Space, ledger: Ledger, plan: TrialPlan, epochs: int) -> None:
+        self.job, self.space, self.ledger, self.plan, self.epochs = job, space, ledger, plan, epochs
+        self.runs: dict[int, Run] = {}
+        self.curves: dict[int, dict[int, float]] = {}
+        self.began: dict[int, float] = {}
+        self.left = False
+        self.lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune keeps a copy of its callbacks, which nobody reads."""
+        return {}
+
+    def leave(self) -> None:
+        """The sweep ends, or is interrupted: what Tune says from now on is about its own undoing."""
+        with self.lock:
+            self.left = True
+        for run in self.runs.values():
+            run.__exit__(KeyboardInterrupt, None, None)
+
+    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        """Open the trial's run, or go on in it."""
+        number = trial.config["trial"]
+        with self.lock:
+            if self.left or number in self.runs:
+                return
+            self.began[number] = time.monotonic()
+            earlier = read_history(self.ledger.folder(number) / "history.jsonl")
+            self.curves[number] = {int(epoch["epoch"]): epoch[self.space.metric] for epoch in earlier}
+            self.runs[number] = self._run(self.ledger.trials[number])
+
+    def on_trial_result(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Note an epoch."""
+        number = trial.config["trial"]
+        with self.lock:
+            if self.left or number not in self.runs or "epoch" not in result:
+                return
+            epoch = int(result["epoch"])
+            self.curves[number][epoch] = result[self.space.metric]
+            self.runs[number].metrics(_figures(result), step=epoch)
+
+    def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        """Close a trial that came to its end, or that the scheduler stopped."""
+        number = trial.config["trial"]
+        ended = self.ledger.folder(number) / ENDED
+        found = read_json(ended) if ended.exists() else None
+        whole = found is not None or max(self.curves.get(number, {}), default=0) >= self.epochs
+        self._close(trial, "finished" if whole else "stopped", {"test": found["test"] if found else None})
+
+    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        """Close a trial whose tries are used up."""
+        number = trial.config["trial"]
+        fault = self.ledger.folder(number) / FAULT
+        error = read_json(fault)["error"] if fault.exists() else _last_words(trial)
+        self.job.log.error("trial %s: %s", number, error)
+        self._close(trial, "failed", {"error": error})
+
+    def _close(self, trial: TuneTrial, status: Any, values: dict[str, Any]) -> None:
+        number = trial.config["trial"]
+        with self.lock:
+            if self.left or number not in self.runs:
+                return
+            place = self.ledger.folder(number)
+            for epoch in read_history(place / "history.jsonl"):
+                self.curves[number].setdefault(int(epoch["epoch"]), epoch[self.space.metric])
+            run = self.runs.pop(number)
+            run.tags({"status": status, **({"error": values["error"]} if values.get("error") else {})})
+            for name, value in (values.get("test") or {}).items():
+                if name.startswith("macro_"):
+                    run.metrics({f"test/{name}": value})
+            run.__exit__(None if status != "failed" else PeaceError, None, None)
+            seconds = round(time.monotonic() - self.began[number], 1)
+            closed = self.ledger.close(
+                number, status, self.curves[number], failures=trial.num_failures, seconds=seconds, **values
+            )
+            if closed.value is not None:
+                self.job.run.metrics({f"trial/{self.space.metric}": closed.value}, step=number)
+            self.job.log.info("trial %s %s: %s %s", number, status, self.space.metric, closed.value)
+            shutil.rmtree(place / "ray", ignore_errors=True)  # a closed trial needs no checkpoint to go on from
+
+    def _run(self, trial: Trial) -> Run:
+        place = self.ledger.folder(trial.number)
+        drawn = self.space.active(trial.parameters)
+        config = build_config_or_none(trial_values(self.plan.config, drawn, trial.draw)) or self.job.config
+        enabled = self.job.config.tracking.enabled
+        run = open_run(config, place, "sweep", self.job.run.run_id, enabled=enabled)
+        draw = {"draw": trial.draw} if trial.draw is not None else {}
+        chosen = {f"drawn/{key}": value for key, value in drawn.items()}
+        run.tags({"trial": trial.number, "stage": self.space.stage, **draw, **chosen})
+        return run
+
+
+def build_config_or_none(values: dict[str, Any]) -> Any:
+    """The typed configuration, None where the values do not go together: then the trial itself says so."""
+    try:
+        return build_config(values)
+    except PeaceError:
+        return None
+
+
+def _in_thread(work: Any) -> None:
+    """Run `work` beside the main thread, so that Ctrl-C comes out here and not in Ray's handlers."""
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(timeout=0.5)
+    if failed:
+        raise failed[0]
+
+
+def _figures(result: dict[str, Any]) -> dict[str, float]:
+    """Those of Tune's figures that are the training's."""
+    from ray.tune.result import AUTO_RESULT_KEYS
+
+    own = {name: value for name, value in result.items() if name not in AUTO_RESULT_KEYS and name not in ("done", BEST)}
+    return {name: value for name, value in own.items() if isinstance(value, int | float)}
+
+
+def _last_words(trial: TuneTrial) -> str:
+    """What Tune knows of the death of a trial that could not say it itself, on one line."""
+    error = trial.get_pickled_error()
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] if error else []
+    return f"its process died ({type(error).__name__}: {lines[0]})" if lines else "its process died"
+
+
+def _name(trial: TuneTrial) -> str:
+    return f"trial-{trial.config['trial']:04d}"
+
+
+def _reporter(space: Space) -> tune.CLIReporter:
+    """Tune's table: what was drawn, and how far it is."""
+    short = dict(zip(space.parameters, short_names(list(space.parameters)), strict=True))
+    return tune.CLIReporter(
+        metric_columns={"epoch": "epoch", space.metric: space.metric, BEST: BEST, "time_total_s": "seconds"},
+        parameter_columns=short,
+        max_report_frequency=TABLE_SECONDS,
+        metric=BEST,
+        mode=space.mode,
+    )

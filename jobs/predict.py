@@ -96,25 +96,10 @@ def _checkpoint(model: str, config: Config) -> Iterator[Path]:
     if not model.startswith(REGISTRY):
         yield Path(model)
         return
+    from jobs.registry import fetch_checkpoint
+
     with tempfile.TemporaryDirectory(prefix="peace-model-") as place:
-        yield _fetch(model, config, Path(place)) / "artifacts" / "checkpoint"
-
-
-def _fetch(model: str, config: Config, place: Path) -> Path:
-    from jobs.store import connect, first_line, tracking_uri
-
-    uri = tracking_uri(config)
-    file = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:///") and not file.exists():
-        raise DataError(f"no MLflow store at {file}: go to where it is, or set tracking.uri or MLFLOW_TRACKING_URI")
-    try:
-        connect(uri)
-        from mlflow.artifacts import download_artifacts
-
-        return Path(download_artifacts(model, dst_path=str(place), tracking_uri=uri, registry_uri=uri))
-    # a store, a server or a disk may fail in many ways; all of them mean that the model is not to be had
-    except Exception as error:
-        raise DataError(f"cannot get {model} from {uri}: {first_line(error)}") from error
+        yield fetch_checkpoint(model, config, Path(place))
 
 
 def _as_values(answer: Any) -> dict[str, Any]:

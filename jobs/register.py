@@ -65,21 +65,21 @@ def identity(args: argparse.Namespace) -> dict[str, Any]:
 
 def work(job: Job) -> dict[str, Any]:
     """Build the model, check that it loads and says the same, register it, set the alias."""
+    from jobs.champions import Champions
     from jobs.model_folder import build_model, check_model
-    from jobs.store import connect, tracking_uri
+    from jobs.registry import registry_client, write_description
+    from jobs.store import tracking_uri
     from peace.inference import Predictor
 
     name, alias = job.config.tracking.model_name, job.args.alias
     _check_names(name, alias)
-    if job.run.run_id is None:
-        raise DataError("registering needs MLflow: see tracking.uri and tracking.enabled")
+    client = registry_client(job)
     run = Path(job.args.run).absolute()
     predictor = Predictor.load(run)
     measured = _metrics_path(job.args)
     metrics = read_json(measured) if measured.exists() else None
     uri = tracking_uri(job.config)
-    client = connect(uri)
-    version = _version_of(client, name, job.run.run_id)
+    version = _version_of(client, name, str(job.run.run_id))
     if version is None:
         with tempfile.TemporaryDirectory(prefix="peace-model-") as place:
             folder = build_model(Path(place), run, name, predictor, metrics, job.args.synthetic)
@@ -88,6 +88,7 @@ def work(job: Job) -> dict[str, Any]:
             version = _create_version(client, job, name, folder, predictor, metrics)
         job.run.artifact(job.out / "README.md")
     client.set_registered_model_alias(name, alias, version)
+    write_description(client, Champions(client, name, "champion"))
     found = client.get_model_version(name, version)
     return {
         "name": name,
@@ -143,8 +144,6 @@ def _create_version(
     metrics: dict[str, Any] | None,
 ) -> str:
     """Upload the model's folder and make a version of it; gives the version."""
-    from mlflow.exceptions import MlflowException
-
     run_id = job.run.run_id
     assert run_id is not None
     source_run = _source_run(client, Path(job.args.run), run_id)
@@ -157,11 +156,7 @@ def _create_version(
     client.finalize_logged_model(model.model_id, "READY")
     for key, value in _numbers(metrics).items():
         client.log_metric(run_id, key, value, model_id=model.model_id)
-    try:
-        client.create_registered_model(name, description="Pediatric 12-lead ECG findings, from the ECG alone (PEACE)")
-    except MlflowException:
-        # the name is there already: another version of it
-        client.get_registered_model(name)
+    _make_name(client, name, experiment)
     version = client.create_model_version(
         name,
         source=model.artifact_location,
@@ -171,6 +166,23 @@ def _create_version(
         model_id=model.model_id,
     )
     return str(version.version)
+
+
+def _make_name(client: MlflowClient, name: str, experiment: str) -> None:
+    """The registered model with its ledger of champions, unless it is there already."""
+    from mlflow.exceptions import MlflowException
+
+    from jobs.champions import LEDGER_TAG, new_ledger
+
+    if any(found.name == name for found in client.search_registered_models(f"name='{name}'")):
+        return
+    ledger = new_ledger(client, name, experiment)
+    try:
+        client.create_registered_model(name, tags={LEDGER_TAG: ledger})
+    except MlflowException as error:
+        client.delete_run(ledger)
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another job made it at the same moment
+            raise
 
 
 def _source_run(client: MlflowClient, run: Path, fallback: str) -> str:

@@ -24,9 +24,10 @@ RUN_ID_FILE = "mlflow_run_id"
 JOURNAL_TAG = "peace.journal"
 PAUSES = (1.0, 2.0, 5.0, 15.0, 30.0)  # seconds between attempts while a store is down
 TRIES = 3  # at an entry that a living store does not take
-SILENT_FOR = 30.0  # seconds in which a store that was down is not waited for by the next job of this process
+SILENT_FOR = 60.0  # seconds in which a store that did not answer is not waited for again at a start or an end
+SLOW = 2.0  # seconds that tell silence from a refusal, which costs nothing
 
-_down_since: dict[str, float] = {}
+_silent_since: dict[str, float] = {}
 
 
 class Gone(Exception):
@@ -46,22 +47,22 @@ class Sender:
         self._client: MlflowClient | None = None
         self._attaching = threading.RLock()
         self._wake, self._idle, self._ending = threading.Event(), threading.Event(), threading.Event()
-        self._failed = threading.Event()
+        self._failed, self._hurry = threading.Event(), threading.Event()
         self._tries: dict[int, int] = {}
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Connect if the store answers now, and go on sending in a thread."""
-        since = _down_since.get(self.uri)
-        if since is None or time.monotonic() - since > SILENT_FOR:
+        if self._is_silent():
+            self._warn("it did not answer a moment ago")
+        else:
+            began = time.monotonic()
             try:
                 self.attach()
             except PeaceError:
                 raise
             except Exception as error:  # anything may come out of a store or a network
-                self._note_failure(error)
-        else:
-            self._warn("it did not answer a moment ago")
+                self._note_failure(error, began)
         self._thread = threading.Thread(target=self._work, daemon=True, name="mlflow-sender")
         self._thread.start()
 
@@ -76,6 +77,7 @@ class Sender:
             return not self.journal.unsent
         self._failed.clear()
         self.wake()
+        self._hurry.set()
         while self.journal.unsent and self._thread.is_alive():
             if self._failed.wait(0.02):
                 return False
@@ -83,10 +85,10 @@ class Sender:
 
     def stop(self) -> bool:
         """Send what is left, as long as the store takes it; says whether it has all."""
-        since = _down_since.get(self.uri)
-        sent = False if since is not None and time.monotonic() - since < SILENT_FOR else self.flush()
+        sent = not self._is_silent() and self.flush()
         self._ending.set()
         self._wake.set()
+        self._hurry.set()
         if self._thread is not None:
             self._thread.join(timeout=5 if not sent else None)
         return sent
@@ -121,7 +123,7 @@ class Sender:
             self.journal.note_sent(uri=self.uri, run_id=run_id)
             write_text(self.journal.out / RUN_ID_FILE, run_id + "\n")
             self.run_id, self._client = run_id, client
-            _down_since.pop(self.uri, None)
+            _silent_since.pop(self.uri, None)
 
     @property
     def _live(self) -> MlflowClient:
@@ -131,15 +133,18 @@ class Sender:
     def _work(self) -> None:
         failures = 0
         while True:
+            began = time.monotonic()
             try:
                 if self.journal.unsent and self.push():
                     failures = 0
                     continue
             except Exception as error:  # see start
-                self._note_failure(error)
+                self._note_failure(error, began)
                 if isinstance(error, Gone):
                     return
-                if self._ending.wait(PAUSES[min(failures, len(PAUSES) - 1)]):
+                self._hurry.wait(PAUSES[min(failures, len(PAUSES) - 1)])
+                self._hurry.clear()
+                if self._ending.is_set():
                     return
                 failures += 1
                 continue
@@ -148,9 +153,13 @@ class Sender:
             self._wake.wait(timeout=60)
             self._wake.clear()
 
-    def _note_failure(self, error: Exception) -> None:
-        if not isinstance(error, Gone):
-            _down_since[self.uri] = time.monotonic()
+    def _is_silent(self) -> bool:
+        since = _silent_since.get(self.uri)
+        return since is not None and time.monotonic() - since < SILENT_FOR
+
+    def _note_failure(self, error: Exception, began: float) -> None:
+        if time.monotonic() - began > SLOW and not isinstance(error, Gone):
+            _silent_since[self.uri] = time.monotonic()
         self._warn(str(error) if isinstance(error, Gone) else first_line(error))
         self._failed.set()
 

@@ -12,3 +12,13 @@ def real_data() -> Path:
     if not place.is_dir():
         pytest.skip("the real recordings are not on this machine")
     return place
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with its tables, to copy: making them takes MLflow seconds."""
+    from jobs.store import connect
+
+    file = tmp_path_factory.mktemp("store") / "empty.db"
+    connect(f"sqlite:///{file}")
+    return file

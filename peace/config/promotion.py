@@ -26,8 +26,8 @@ class PromotionConfig(Section):
     label_drop: float = Field(0.03, ge=0, le=1, description="AUC that a label may lose")
     band_floor: float = Field(0.6, ge=0, le=1, description="macro AUC in each age band")
     band_drop: float = Field(0.03, ge=0, le=1, description="macro AUC that an age band may lose")
-    max_calibration_error: float = Field(0.15, ge=0, le=1, description="mean expected calibration error of the labels")
-    calibration_rise: float = Field(0.02, ge=0, le=1, description="by which that may be higher than the champion's")
+    max_calibration_error: float = Field(0.2, ge=0, le=1, description="mean expected calibration error of the labels")
+    calibration_rise: float = Field(0.05, ge=0, le=1, description="by which that may be higher than the champion's")
     min_count: int = Field(10, ge=1, description="positives, and negatives, below which a label is not judged")
 
     @field_validator("label_floors")

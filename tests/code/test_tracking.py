@@ -10,18 +10,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from jobs.store import connect
 from jobs.tracking import RUN_ID_FILE, open_run
 from peace.config import Config, build_config
 from peace.errors import ConfigError
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with its tables, to copy: making them takes MLflow seconds."""
-    file = tmp_path_factory.mktemp("store") / "empty.db"
-    connect(f"sqlite:///{file}")
-    return file
 
 
 @pytest.fixture

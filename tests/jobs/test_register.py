@@ -136,7 +136,7 @@ def test_a_job_killed_after_registering_makes_no_second_version(here: Path) -> N
         (["--run", "run", "--evaluation", "other"], "other/metrics.json does not exist"),
         (["--run", "run", "--alias", "v3"], "'v3' cannot be an alias"),
         (["--run", "run", "--name", "a/b"], "'a/b' cannot name a model"),
-        (["--run", "run", "tracking.enabled=false"], "registering needs MLflow"),
+        (["--run", "run", "tracking.enabled=false"], "`peace register` needs MLflow"),
     ],
 )
 @pytest.mark.usefixtures("here")

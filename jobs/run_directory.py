@@ -19,7 +19,7 @@ from peace.files import read_json, replacing
 from peace.places import is_remote, nearby, reaching, scratch
 
 LOG_SECONDS = 30.0  # the log of a run in an object store is at the most so old
-SET_ASIDE_NOT = ("previous", ".lock")
+SET_ASIDE_NOT = ("previous", ".lock", "cache")  # a cache is found by content: it serves any run
 
 
 def prepared(out: Path) -> Path:

@@ -23,7 +23,7 @@ class Unfit(Exception):
 
 
 class Answer(BaseModel):
-    """The response schema."""
+    """How one diagnosis looks on an ECG, on three axes."""
 
     rhythm: str = Field(description="rhythm, rate, PR interval; 8 to 25 English words")
     morphology: str = Field(description="P waves and QRS: axis, duration, voltage, shape, leads; 8 to 25 English words")
@@ -78,6 +78,8 @@ def _json(text: str) -> Any:
     start, end = text.find("{"), text.rfind("}")
     if start < 0:
         raise Unfit("no JSON in the answer" if text.strip() else "the answer is empty")
+    if end < start:
+        raise Unfit("invalid JSON: it ends early")
     try:
         return json.loads(text[start : end + 1], strict=False)
     except json.JSONDecodeError as error:

@@ -48,7 +48,7 @@ def check_descriptors(descriptors: Descriptors) -> list[Finding]:
             for axis, text in zip(AXES, changed, strict=True):
                 if text is not None:
                     findings += _named(label, f"{axis} ({band})", _check_text(label, axis, text, WORDS, band))
-    return findings + _twins(descriptors)
+    return findings + _twins(descriptors) + _rejections(descriptors)
 
 
 def refuse_errors(descriptors: Descriptors, place: Path, allowed: Sequence[str]) -> None:
@@ -197,3 +197,15 @@ def _twins(descriptors: Descriptors) -> list[Finding]:
             if key and first.setdefault(key, label) != label:
                 findings.append(Finding(label, axis, "twin", "error", f"the same text as {first[key]}"))
     return findings
+
+
+def _rejections(descriptors: Descriptors) -> list[Finding]:
+    """Labels that a reviewer rejected."""
+    return [
+        Finding(
+            label, "all", "review", "error", f"rejected by {review.get('by')}: {review.get('comment') or 'no comment'}"
+        )
+        for label, entry in zip(descriptors.labels, descriptors.entries, strict=False)
+        for review in entry.reviews
+        if review.get("decision") == "rejected"
+    ]

@@ -58,6 +58,12 @@ class LabelTexts(_Strict):
     references: tuple[str, ...] = ()
     provenance: dict[str, Any] = {}
 
+    @property
+    def reviews(self) -> list[dict[str, Any]]:
+        """What reviewers decided on this label, as its provenance has it."""
+        held = self.provenance.get("review", [])
+        return [one for one in held if isinstance(one, dict)] if isinstance(held, list) else []
+
     def texts(self, band: Band | None = None) -> tuple[str, ...]:
         """The text of each axis, as it reads in an age band or in general."""
         own = self.by_age.get(band, AgeTexts()) if band else AgeTexts()
@@ -129,7 +135,7 @@ def load_descriptors(
     Without `labels`: all that the file holds. With `allow_findings` texts that a check calls an error are refused, but
     for those checks that it names as LABEL/check. Raises DataError naming the file and what is wrong or missing.
     """
-    path = _path(source)
+    path = find_descriptors(source)
     held = read_descriptors(path)
     wanted = tuple(held.labels if labels is None else labels)
     for label in wanted:
@@ -182,7 +188,8 @@ def read_descriptors(path: Path) -> DescriptorsFile:
 _FIELD = {"schema": "schema_version"}
 
 
-def _path(source: str | Path) -> Path:
+def find_descriptors(source: str | Path) -> Path:
+    """The file that is meant: an embedded set, a file, or the one in a directory. Raises DataError."""
     if str(source) in EMBEDDED:
         return EMBEDDED[str(source)]
     path = Path(source)

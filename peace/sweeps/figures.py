@@ -16,6 +16,7 @@ from peace.sweeps.ledger import Trial, best_trial
 from peace.sweeps.space import Parameter, Space
 from peace.sweeps.summary import short_names, shown
 
+UNUSED = -0.12  # where a line passes a parameter that had no say
 CURVES_NAMED = 10  # so many learning curves have their trial's number beside them
 
 
@@ -38,7 +39,7 @@ def parallel_coordinates(space: Space, trials: Sequence[Trial]) -> bytes:
         heights = [
             _height(parameter, active[key], scored, key) + (spread[place] if parameter.choice is not None else 0.0)
             if key in active
-            else -0.12
+            else UNUSED
             for key, parameter in space.parameters.items()
         ]
         span = max(values) - min(values)
@@ -47,7 +48,8 @@ def parallel_coordinates(space: Space, trials: Sequence[Trial]) -> bytes:
         colour = ORANGE if bold else ramp(shade(float(trial.value or 0.0)))
         axes.plot(range(len(columns)), heights, color=colour, linewidth=2.6 if bold else 1.3, zorder=3 if bold else 2)
     for place, (key, parameter) in enumerate(space.parameters.items()):
-        _scale(axes, place, _ticks(parameter, scored, key))
+        unused = [(UNUSED, "unused")] if parameter.when else []
+        _scale(axes, place, [*_ticks(parameter, scored, key), *unused])
     _scale(axes, len(columns) - 1, [(0.0, f"{min(values):.3f}"), (1.0, f"{max(values):.3f}")])
     names = [_broken(name) for name in short_names(list(space.parameters))]
     axes.set_xticks(range(len(columns)), [*names, space.metric], fontsize=8)

@@ -149,7 +149,7 @@ def _generated(job: Job, names: dict[str, str]) -> tuple[Descriptors, dict[str, 
         outcome = generate(asked, settings, cache, job.args.batch, lambda: _advance(bar))
     for trouble in outcome.troubles:
         job.log.warning(trouble)
-    found = assemble(asked, outcome, prompt, settings, lambda: _embedder(job, []))
+    found = assemble(asked, outcome, prompt, settings, lambda texts: _embedder(job, texts))
     values = {
         "generated": len(found.generated),
         "cached": len(found.cached),

@@ -36,6 +36,7 @@ class Gemini:
     keys: set[str] = field(default_factory=set)
     paths: list[str] = field(default_factory=list)
     batches: dict[str, Any] = field(default_factory=dict)
+    looks: int = 1
     at_once: int = 0
     most_at_once: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -87,7 +88,7 @@ def gemini(**deeds: list[str]) -> Iterator[Gemini]:
                 _send(self, 404, _error(404, "NOT_FOUND", "no such batch"))
                 return
             batch["looks"] += 1
-            done = batch["looks"] > 1
+            done = batch["looks"] > state.looks
             metadata: dict[str, Any] = {"state": "BATCH_STATE_SUCCEEDED" if done else "BATCH_STATE_RUNNING"}
             if done:
                 metadata["output"] = {"inlinedResponses": {"inlinedResponses": batch["responses"]}}
@@ -101,11 +102,7 @@ def gemini(**deeds: list[str]) -> Iterator[Gemini]:
                 state.bodies.append(body)
                 state.at_once += 1
                 state.most_at_once = max(state.most_at_once, state.at_once)
-            try:
-                _batch(self, state, body) if "batch" in body else _one(self, state, body)
-            finally:
-                with state.lock:
-                    state.at_once -= 1
+            _batch(self, state, body) if "batch" in body else _one(self, state, body)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
@@ -124,6 +121,8 @@ def _one(handler: BaseHTTPRequestHandler, state: Gemini, body: dict[str, Any]) -
         state.asked[label] += 1
         deed = state.deed(label)
     time.sleep(0.01)
+    with state.lock:
+        state.at_once -= 1  # before the answer: the next request may follow it at once
     if deed == "hang":
         time.sleep(3)
     if deed in ("hang", "drop"):

@@ -36,6 +36,7 @@ VARIANTS: dict[str, Variant] = {
     "no_caf": Variant("PEACE without CAF", {"gate": {"form": "fixed", "value": 1.0}}, _paper(47.10, 77.69, 90.45)),
     "single_text": Variant("PEACE, single text", {"text_variant": "single"}, _paper(49.20, 74.30, 88.70)),
     "permuted": Variant("PEACE, texts permuted", {"text_variant": "permuted"}),
+    "age_bands": Variant("PEACE, texts by age", {"descriptors": "curated_by_age"}),
 }
 REFERENCE = "peace"
 ALIGNING = ("dann", "mmd")  # see the target's training records, without labels, in pretraining

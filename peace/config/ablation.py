@@ -22,6 +22,7 @@ VariantName = Literal[
     "no_caf",
     "single_text",
     "permuted",
+    "age_bands",
 ]
 
 

@@ -32,9 +32,9 @@ def assemble(
     outcome: Outcome,
     prompt: Prompt,
     settings: DescriptorsConfig,
-    embed: Callable[[], Embed],
+    embed: Callable[[list[str]], Embed],
 ) -> Assembled:
-    """Descriptors of every label with an answer. `embed` is called where samples must be compared."""
+    """Descriptors of every label with an answer. `embed` is made of their texts where samples are compared."""
     by_label: dict[str, list[Question]] = {}
     for question in questions:
         by_label.setdefault(question.label, []).append(question)
@@ -42,7 +42,9 @@ def assemble(
     failed: dict[str, str] = {}
     findings: list[Finding] = []
     fresh = {question.label for question in questions if question.key in outcome.fresh}
-    compare = embed() if settings.samples > 1 and outcome.kept else None
+    compare = None
+    if settings.samples > 1 and outcome.kept:
+        compare = embed([getattr(kept.answer, axis) for kept in outcome.kept.values() for axis in AXES])
     for label, asked in by_label.items():
         samples = [outcome.kept[question.key] for question in asked if question.key in outcome.kept]
         missing = [question for question in asked if question.key not in outcome.kept]

@@ -31,14 +31,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from peace.checkpoint import load_classifier
+from peace.checkpoint import copy_checkpoint, load_classifier
 from peace.config import Config, build_config, load_config, merge
 from peace.errors import PeaceError
 from peace.evaluation.intervals import mean_paired_difference, percentiles, resampled_auc
 from peace.evaluation.predictions import Predictions
 from peace.learning.data import Batch, MemorySource
+from peace.learning.keeping import CheckpointStore
 from peace.learning.scoring import score
-from peace.learning.train import Hooks, TrainingPlan, adapted_config, start_classifier, train
+from peace.learning.train import TrainingPlan, adapted_config, start_classifier, train
 from peace.progress import progress
 from peace.shards import Records, ShardSet
 
@@ -161,15 +162,9 @@ def load_config_of(checkpoint: Path) -> Config:
 
 def _fit(plan: TrainingPlan, place: Path, source: Any = None, validation: Records | None = None) -> None:
     """Train and keep the checkpoint of the epoch with the best validation AUC."""
-    best = -1.0
-
-    def on_epoch(metrics: dict[str, Any], write: Any) -> None:
-        nonlocal best
-        if metrics["val_auc"] > best:
-            best = metrics["val_auc"]
-            write(place / "checkpoint")
-
-    train(plan, Hooks(on_epoch=on_epoch), source, validation=validation)
+    store = CheckpointStore(place / "checkpoints")
+    train(plan, store=store, source=source, validation=validation)
+    copy_checkpoint(store.best(), place / "checkpoint")
 
 
 def gather(out: Path, model: str, seed: int, size: int, folds: Sequence[int], labels: Sequence[str]) -> Predictions:

@@ -81,7 +81,7 @@ def run_cell(
     row |= score_checkpoint(place, place, records, device)
     if cell.protocol != "pretrain":
         shutil.rmtree(place / "checkpoint")
-    shutil.rmtree(place / "last", ignore_errors=True)
+    shutil.rmtree(place / "checkpoints", ignore_errors=True)
     write_json(place / "cell.json", row)
     return str(place)
 
@@ -141,29 +141,24 @@ def _carry_over(config: Config, places: Places, start: Path, place: Path) -> int
 def _train(
     plan: Any, training: Records, validation: Records, place: Path, device: Any, unlabelled: Records | None = None
 ) -> int:
-    """Train in this process, keeping the last epoch to go on from and the best one to use."""
+    """Train in this process, from the last epoch that is kept; the best one is left as the checkpoint."""
+    from jobs.finish import keep_checkpoint
     from jobs.history import append_history, read_history
-    from peace.checkpoint import INFERENCE_FILES, TEXT_FILE, copy_checkpoint
     from peace.learning.data import MemorySource
+    from peace.learning.keeping import CheckpointStore
     from peace.learning.train import Hooks, train
 
-    last, history = place / "last", place / "history.jsonl"
-    resume = last if (last / "checkpoint.json").exists() else None
-    if resume is None:
-        history.unlink(missing_ok=True)
+    history = place / "history.jsonl"
 
-    def on_epoch(metrics: dict[str, Any], write: Any) -> None:
-        epochs = [epoch for epoch in read_history(history) if epoch["epoch"] != metrics["epoch"]]
-        best = all(metrics["val_auc"] > epoch["val_auc"] for epoch in epochs)
-        write(last)
-        if best:
-            copy_checkpoint(last, place / "checkpoint", (*INFERENCE_FILES, TEXT_FILE))
-        if len(epochs) == len(read_history(history)):
+    def on_kept(metrics: dict[str, Any]) -> None:
+        if metrics["epoch"] not in {epoch["epoch"] for epoch in read_history(history)}:
             append_history(history, metrics)
 
     config, settings = plan.build()
     source = MemorySource(training, settings.batch_size, config.seed)
-    train(plan, Hooks(on_epoch=on_epoch), source, resume, device, validation, unlabelled)
+    store = CheckpointStore(place / "checkpoints")
+    train(plan, Hooks(on_kept=on_kept), store, source, device, validation, unlabelled)
+    keep_checkpoint(store.best(), place / "checkpoint")
     return len(training)
 
 

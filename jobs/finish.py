@@ -32,8 +32,7 @@ def keep_checkpoint(source: Path, target: Path) -> None:
     """Copy a checkpoint's inference files and its text side, without the optimiser's state."""
     from peace.checkpoint import INFERENCE_FILES, TEXT_FILE, copy_checkpoint
 
-    text = (TEXT_FILE,) if (source / TEXT_FILE).exists() else ()
-    copy_checkpoint(source, target, (*INFERENCE_FILES, *text))
+    copy_checkpoint(source, target, (*INFERENCE_FILES, TEXT_FILE))
 
 
 def note_inputs(job: Job, shards: Path) -> None:

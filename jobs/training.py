@@ -1,25 +1,35 @@
 """`peace.learning` on Ray Train: workers, checkpoints that survive crashes, and one live view of it all.
 
-The driver owns everything people see (jobs/board.py); workers tell it how far they are.
+The driver owns everything people see (jobs/board.py); workers tell it how far they are. Checkpoints are the training's
+own (peace/learning/keeping.py): whichever way it starts again - after a crash of a worker, of the driver, of a machine,
+or with another number of workers - it goes on from the newest one that is whole.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
+import uuid
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from jobs.board import Board, note, watching
+from jobs.board import Board, watching
 from jobs.harness import Job
 from peace.config import RayConfig
-from peace.errors import ConfigError, DataError, PeaceError
+from peace.errors import DataError, PeaceError, StoreError
+from peace.files import read_json, write_json
+from peace.places import is_remote, place, scratch
 
 if TYPE_CHECKING:
     from peace.learning.train import TrainingPlan
+
+OWNER = "owner.json"  # in the folder of checkpoints: how a worker knows that it sees the same folder
+SECONDS_BETWEEN_NOTES = 0.2
 
 
 def train_on_ray(
@@ -30,93 +40,195 @@ def train_on_ray(
     `room`: CPUs that a worker reserves and its threads, where the caller shares the cluster out among several
     trainings; `callbacks` are Ray Train's.
 
-    The run's name holds the identity of the job: the same command goes on where it stopped, a changed one starts anew.
-    Raises ConfigError where the cluster is too small, and the PeaceError of a worker.
+    The same command goes on where it stopped. Raises ConfigError where the cluster is too small, and the PeaceError of
+    a worker. On Ctrl-C or SIGTERM workers have ray.grace_seconds for a checkpoint of the next step.
     """
-    import ray
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
+    from jobs.leaving import WorkerSetup
+    from jobs.room import alive_nodes, check_room, needs_of, worker_room
+    from peace.learning.keeping import CheckpointStore
 
     settings = job.config.ray
-    share, threads = room or worker_share(settings, ray.cluster_resources())
-    board: Any = ray.remote(num_cpus=0)(Board).remote()
-    work: Any = _work  # Ray's annotation knows of no return value, its Result does
-    trainer = TorchTrainer(
+    nodes = alive_nodes()
+    share, threads = room or worker_room(settings, nodes)
+    needs = needs_of(settings, share)
+    check_room(settings, needs, nodes, _held_mb(plan))
+    checkpoints = checkpoints_of(job)
+    board = _board()
+    told = {
+        "plan": asdict(plan),
+        "board": board,
+        "threads": threads,
+        "checkpoints": str(checkpoints),
+        "keeping": asdict(_keeping(job)),
+    }
+    wanted = {name: count * (settings.min_workers or settings.workers) for name, count in needs.items()}
+    with scratch() as folder, watching(job, board, plan.build()[1].epochs, wanted):
+        trainer = _trainer(settings, told, needs, job.identity[:12], folder, [WorkerSetup(), *callbacks])
+        result = _fit(trainer, board, settings.grace_seconds)
+    if result.return_value and result.return_value.get("fault"):
+        raise DataError(result.return_value["fault"])
+    return CheckpointStore(checkpoints, _keeping(job), job.log.warning).best()
+
+
+def _board() -> Any:
+    """The board, on the driver's machine: it must not go with another."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(Board).remote()
+
+
+def _trainer(
+    settings: RayConfig,
+    told: dict[str, Any],
+    needs: dict[str, float],
+    name: str,
+    folder: Path,
+    callbacks: list[Any],
+) -> Any:
+    """Ray's trainer. Of its own notes, which it writes to `folder`, nothing is read."""
+    import ray.train
+    from ray.train.torch import TorchTrainer
+
+    v2: Any = ray.train  # its annotations are those of Train V1
+    work: Any = _work
+    least, most = settings.min_workers or settings.workers, settings.workers
+    return TorchTrainer(
         work,
-        train_loop_config={"plan": asdict(plan), "board": board, "threads": threads},
-        scaling_config=ScalingConfig(
-            num_workers=settings.workers, use_gpu=settings.gpu, resources_per_worker={"CPU": share} | _gpu(settings)
+        train_loop_config=told,
+        scaling_config=v2.ScalingConfig(
+            num_workers=most if least == most else (least, most),
+            use_gpu=settings.gpu,
+            resources_per_worker=needs,
+            elastic_resize_monitor_interval_s=settings.resize_seconds,
         ),
-        run_config=RunConfig(
-            name=f"{job.identity[:12]}",
-            storage_path=str(job.out / "ray"),
-            failure_config=FailureConfig(max_failures=settings.max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=1, checkpoint_score_attribute="val_auc"),
-            callbacks=list(callbacks),
+        run_config=v2.RunConfig(
+            name=name,
+            storage_path=str(folder),
+            failure_config=v2.FailureConfig(max_failures=settings.max_failures),
+            callbacks=callbacks,
         ),
     )
-    with watching(job, board, plan.build()[1].epochs):
-        result = _fit(trainer)
-    if result.return_value:
-        raise DataError(result.return_value)
-    if not result.best_checkpoints:
-        raise DataError(f"the training in {job.out} ended without a checkpoint; see {job.out}/log.txt")
-    for _, metrics in result.best_checkpoints:
-        note(job, metrics)  # an epoch whose driver was killed before it could look at the board
-    best, _ = max(result.best_checkpoints, key=lambda found: found[1]["val_auc"])
-    return Path(best.path)
 
 
-def worker_share(settings: RayConfig, resources: dict[str, float]) -> tuple[float, int]:
-    """CPUs that a worker reserves, and its threads; raises ConfigError where the cluster has too little.
+def checkpoints_of(job: Job) -> Path:
+    """The folder of the job's checkpoints, marked as such: in its run directory, or one of its own in ray.storage."""
+    found: Path = job.out / "checkpoints"
+    if job.config.ray.storage is not None:
+        note = job.out / "checkpoints.json"
+        if not note.exists():
+            folder = f"{job.config.ray.storage.rstrip('/')}/{job.identity[:12]}-{uuid.uuid4().hex[:6]}"
+            write_json(note, {"place": str(_absolute(folder))})
+        found = place(read_json(note)["place"])
+    write_json(found / OWNER, {"identity": job.identity, "out": str(job.out)})
+    return found
 
-    Workers leave one CPU, or half of what there is, to Ray Data: a training that reserves all CPUs waits for ever.
-    """
-    cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
-    if settings.gpu and gpus < settings.workers:
-        raise ConfigError(f"ray.workers={settings.workers} with a GPU each: the cluster has {gpus:g} GPUs")
-    share = settings.cpus_per_worker or max(cpus - 1, cpus / 2) / settings.workers
-    if share * settings.workers > cpus:
-        raise ConfigError(f"{settings.workers} workers of {share:g} CPUs each: the cluster has {cpus:g} CPUs")
-    return round(share, 4), max(1, int(cpus // settings.workers))
+
+def _absolute(folder: str) -> Path:
+    found = place(folder)
+    return found if is_remote(found) else found.absolute()
 
 
-def _work(settings: dict[str, Any]) -> str | None:
-    """What each worker runs; gives the message of an error that all ranks met alike, for which no retry helps."""
+def _keeping(job: Job) -> Any:
+    from peace.learning.keeping import Keeping
+
+    settings = job.config.ray
+    return Keeping(settings.keep_last, settings.keep_best, settings.checkpoint_minutes)
+
+
+def _held_mb(plan: TrainingPlan) -> float:
+    """What a worker holds of the training records."""
+    from peace.learning.stream import fits_in_memory
+    from peace.shards import ShardSet
+
+    shards = ShardSet.open(plan.shards)
+    limit = plan.build()[0].ray.in_memory_mb
+    if not fits_in_memory(shards, limit):
+        return 0.0
+    return shards.splits.get("train", 0) * 2 * 12 * shards.length / 2**20
+
+
+def _work(settings: dict[str, Any]) -> dict[str, Any]:
+    """What each worker runs; gives `fault`, the message of a mistake for which no retry helps, and why it left."""
+    import ray
     import ray.train
     import torch
     from ray.train.torch import get_device
 
-    from peace.learning.train import Hooks, TrainingPlan, train
+    from jobs.leaving import Leave, Moving, begin_training
+    from peace.learning.keeping import CheckpointStore, Keeping
+    from peace.learning.train import TrainingPlan, train
 
     torch.set_num_threads(settings["threads"])
-    plan, board = TrainingPlan(**settings["plan"]), settings["board"]
     context = ray.train.get_context()
-    first = context.get_world_rank() == 0
-
-    def on_step(done: int, total: int) -> None:
-        if first and (done % 5 == 0 or done == total):
-            board.step.remote(done, total)
-
-    def on_epoch(metrics: dict[str, Any], write: Any) -> None:
-        with TemporaryDirectory() as folder:
-            place = Path(folder) / "checkpoint"
-            if first:
-                write(place)
-                board.epoch.remote(metrics)
-            ray.train.report(metrics, ray.train.Checkpoint.from_directory(str(place)) if first else None)
-
-    earlier = ray.train.get_checkpoint()
+    board = settings["board"]
+    fault = ray.get(board.start.remote(context.get_world_size()))
+    if fault is not None:
+        return {"fault": fault}
     try:
-        train(plan, Hooks(on_step, on_epoch), None, Path(earlier.path) if earlier else None, get_device())
+        checkpoints = place(settings["checkpoints"])
+        if not (checkpoints / OWNER).exists():
+            raise DataError(
+                f"the worker on {ray.util.get_node_ip_address()} does not see {checkpoints}: let --out or ray.storage "
+                f"be a place that all machines reach, such as a shared mount or s3://BUCKET/FOLDER"
+            )
+        store = CheckpointStore(checkpoints, Keeping(**settings["keeping"]), lambda text: board.warn.remote(text))
+        hooks = _Hooks(board, first=context.get_world_rank() == 0)
+        begin_training()
+        left = train(TrainingPlan(**settings["plan"]), hooks.made(), store, device=get_device())
     except PeaceError as error:
-        if context.get_world_size() > 1:
-            raise
-        return str(error)
-    return None
+        if context.get_world_size() == 1:
+            return {"fault": str(error)}
+        if not isinstance(error, StoreError):
+            ray.get(board.give_up.remote(str(error)))
+        raise
+    if left == Leave.MOVE:
+        raise Moving("this worker's machine goes: a checkpoint is written, the training goes on from it elsewhere")
+    return {"left": left}
 
 
-def _fit(trainer: Any) -> Any:
+class _Hooks:
+    """A worker's side of the board."""
+
+    def __init__(self, board: Any, first: bool) -> None:
+        self._board = board
+        self._first = first
+        self._said: Any = None
+        self._when = 0.0
+        self._stop = 0
+
+    def made(self) -> Any:
+        from peace.learning.train import Hooks
+
+        return Hooks(self.step, self.epoch, lambda metrics: self._board.epoch.remote(metrics), self.leave)
+
+    def step(self, done: int, total: int) -> None:
+        """Tell the board, now and then, and read what it answered the last time, without waiting for it."""
+        import ray
+
+        if not self._first:
+            return
+        if self._said is not None and ray.wait([self._said], timeout=0)[0]:
+            self._stop = ray.get(self._said)
+            self._said = None
+        if done == total or (self._said is None and time.monotonic() - self._when > SECONDS_BETWEEN_NOTES):
+            self._said, self._when = self._board.step.remote(done, total), time.monotonic()
+
+    def epoch(self, metrics: dict[str, Any]) -> None:
+        """Ray Train's own view of the epoch, which callbacks such as Tune's get; a barrier of all workers."""
+        import ray.train
+
+        ray.train.report(metrics)
+
+    def leave(self) -> int:
+        """Whether this worker is to go, and why."""
+        from jobs.leaving import Leave, asked_to_move
+
+        return max(self._stop, Leave.MOVE if asked_to_move() else Leave.STAY)
+
+
+def _fit(trainer: Any, board: Any, grace_seconds: float) -> Any:
     """Run the trainer; a worker's PeaceError comes out as itself, and Ctrl-C as KeyboardInterrupt.
 
     In a thread of its own, since in the main thread Ray puts in a handler of Ctrl-C that ends the process.
@@ -137,6 +249,21 @@ def _fit(trainer: Any) -> Any:
     except TrainingFailedError as failed:
         failures = getattr(failed, "worker_failures", {}).values()
         raise next(filter(None, map(_mistake, failures)), failed) from None
+    except KeyboardInterrupt:
+        _take_leave(outcome, board, grace_seconds)
+        raise
+
+
+def _take_leave(outcome: Future[Any], board: Any, grace_seconds: float) -> None:
+    """Give the workers time for a checkpoint; another interrupt cuts it short."""
+    import ray
+
+    from jobs.leaving import Leave
+
+    print(f"\na checkpoint of the next step is taken, within {grace_seconds:g} s", file=sys.stderr)
+    with suppress(Exception):
+        ray.get(board.ask_to_leave.remote(Leave.STOP), timeout=grace_seconds)
+        outcome.result(timeout=grace_seconds)
 
 
 def _mistake(error: BaseException | None) -> PeaceError | None:
@@ -144,7 +271,3 @@ def _mistake(error: BaseException | None) -> PeaceError | None:
     while error is not None and not isinstance(error, PeaceError):
         error = getattr(error, "cause", None) or error.__cause__
     return error
-
-
-def _gpu(settings: RayConfig) -> dict[str, float]:
-    return {"GPU": 1.0} if settings.gpu else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,12 +9,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from peace.checkpoint import CheckpointMeta, load_classifier, load_training, read_meta, save_checkpoint
+from peace.checkpoint import CheckpointMeta, load_classifier, load_training, read_meta
 from peace.config import Config, TrainingConfig, build_config, merge
 from peace.descriptors import load_descriptors
 from peace.errors import ConfigError, DataError
+from peace.learning.course import Course, Hooks, Leaving
 from peace.learning.data import BesideUnlabelled, MemorySource, Source
-from peace.learning.loop import Trainer
+from peace.learning.keeping import CheckpointStore
+from peace.learning.loop import Diverged, Trainer
 from peace.learning.ranks import Ranks
 from peace.learning.scoring import join, macro_auc, score
 from peace.learning.stream import StreamSource, fits_in_memory
@@ -46,28 +47,20 @@ class TrainingPlan:
         return config, config.pretrain if self.stage == "pretrain" else config.adapt
 
 
-@dataclass(frozen=True)
-class Hooks:
-    """What a training tells its surroundings. `on_epoch(metrics, write)`: `write(folder)` leaves a checkpoint there."""
-
-    on_step: Callable[[int, int], None] = lambda done, total: None
-    on_epoch: Callable[[dict[str, Any], Callable[[Path], None]], None] = lambda metrics, write: None
-
-
 def train(
     plan: TrainingPlan,
-    hooks: Hooks,
+    hooks: Hooks | None = None,
+    store: CheckpointStore | None = None,
     source: Source | None = None,
-    resume: Path | None = None,
     device: torch.device | None = None,
     validation: Records | None = None,
     unlabelled: Records | None = None,
-) -> None:
-    """Train for the epochs of the plan, from `resume` (a checkpoint of this same training) where given.
+) -> int:
+    """Train for the epochs of the plan, from the newest whole checkpoint in `store` where there is one.
 
     Every rank calls it. `source`, `validation` (the whole split) and `unlabelled` (the training split of the target)
-    are read from the plan's shards where they are not given.
-    Raises DataError or ConfigError.
+    are read from the plan's shards where they are not given. Gives 0 at its end, or what `hooks.leave` said where that
+    ended it. Raises DataError or ConfigError.
     """
     ranks = Ranks.current()
     device = device or torch.device("cpu")
@@ -80,23 +73,20 @@ def train(
         unlabelled = unlabelled or ShardSet.open(plan.target_shards).load("train")
         source = BesideUnlabelled(source, unlabelled, config.seed, ranks.rank)
     trainer = Trainer(task, gate, settings, source, ranks, device, config.seed)
-    first, best, stale = 0, -1.0, 0
-    if resume is not None:
-        first, best, stale = _resume(resume, task, trainer)
-    for number in range(first, settings.epochs):
-        metrics = trainer.run_epoch(number, hooks.on_step)
-        metrics["val_auc"] = validate(task, shards, ranks, device, validation)
-        metrics["epoch"] = number + 1
-        stale = 0 if metrics["val_auc"] > best else stale + 1
-        best = max(best, metrics["val_auc"])
-        progress = {**trainer.state(), "epoch": number + 1, "best": best, "stale": stale}
-
-        def write(folder: Path, progress: dict[str, Any] = progress) -> None:
-            save_checkpoint(folder, task.classifier, config, meta, task.training_state(), progress)
-
-        hooks.on_epoch(metrics, write)
-        if settings.patience and stale >= settings.patience:
-            break
+    course = Course(trainer, config, meta, hooks or Hooks(), store)
+    course.resume()
+    try:
+        while course.epoch < settings.epochs and not 0 < settings.patience <= course.stale:
+            metrics = trainer.run_epoch(course.epoch, course.after_step)
+            metrics["val_auc"] = validate(trainer.classifier, shards, ranks, device, validation)
+            course.close_epoch(metrics)
+        course.end()
+    except Leaving as leaving:
+        return leaving.why
+    except Diverged as error:
+        error.args = (f"{error}; {course.last_good()}",)
+        raise
+    return 0
 
 
 def build_task(plan: TrainingPlan, config: Config, shards: ShardSet) -> tuple[Task, CheckpointMeta]:
@@ -228,32 +218,19 @@ def training_source(
     return MemorySource(shards.load("train", plan.record_ids), *order)
 
 
-def validate(task: Task, shards: ShardSet, ranks: Ranks, device: torch.device, held: Records | None = None) -> float:
+def validate(
+    classifier: EcgClassifier, shards: ShardSet, ranks: Ranks, device: torch.device, held: Records | None = None
+) -> float:
     """Macro AUC over the validation split; 0.5 where it holds no record.
 
     Ranks share its files among them; a split that is held in memory each scores as a whole.
     """
     if held is not None:
-        scores = score(task.classifier, held, device)
+        scores = score(classifier, held, device)
         return macro_auc(scores.probability, scores.target) if len(held) else 0.5
-    mine = [
-        score(task.classifier, shards.read([file]), device) for file in shards.files("val")[ranks.rank :: ranks.world]
-    ]
+    mine = [score(classifier, shards.read([file]), device) for file in shards.files("val")[ranks.rank :: ranks.world]]
     parts = [part for found in ranks.gather(mine) for part in found]
     if not parts:
         return 0.5
     scores = join(parts)
     return macro_auc(scores.probability, scores.target)
-
-
-def _resume(place: Path, task: Task, trainer: Trainer) -> tuple[int, float, int]:
-    """Take up weights and state of a checkpoint; gives (epochs done, best validation AUC, epochs without a better)."""
-    classifier, _ = load_classifier(place)
-    task.classifier.load_state_dict(classifier.state_dict())
-    text, progress = load_training(place)
-    if progress is None:
-        raise DataError(f"{place} holds no training state to go on from")
-    if text is not None:
-        task.load_training_state(text)
-    trainer.load_state(progress)
-    return int(progress["epoch"]), float(progress["best"]), int(progress["stale"])

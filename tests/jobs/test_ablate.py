@@ -101,7 +101,7 @@ def test_a_killed_grid_ends_where_it_would_have_ended(small_cohorts: Path, tmp_p
     words = [sys.executable, "-m", "jobs.cli", *map(str, command(small_cohorts, out)), *grid]
     first = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True)
     end = time.monotonic() + 120
-    while not list(out.glob("cells/*-pretrain/last/checkpoint.json")):
+    while not list(out.glob("cells/*-pretrain/checkpoints/*/checkpoint.json")):
         assert first.poll() is None
         assert time.monotonic() < end
         time.sleep(0.02)

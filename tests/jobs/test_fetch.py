@@ -270,7 +270,7 @@ def test_killed_and_interrupted_goes_on(number: signal.Signals, published: Path,
             time.sleep(0.01)
         os.kill(job.pid, number)
         said = job.communicate(timeout=20)[1]
-        assert job.returncode == (-9 if number == signal.SIGKILL else 130), said
+        assert job.returncode == (-9 if number == signal.SIGKILL else 128 + number), said
         before = sum(server.sent.values())
         server.delay = 0
         assert run("ptbxl", tmp_path, f"{server.url}/project") == 0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
-from peace.config import AugmentConfig
+if TYPE_CHECKING:
+    from peace.config import AugmentConfig
 
 
 def augment(

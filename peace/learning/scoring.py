@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 
 from peace.learning.data import take
-from peace.shards import Records
 
 if TYPE_CHECKING:
     from peace.models import EcgClassifier
+    from peace.shards import Records
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,8 @@ def join(parts: Iterable[Scores]) -> Scores:
 
 def macro_auc(probability_nk: np.ndarray, target_nk: np.ndarray) -> float:
     """Mean AUC over the labels of which the records hold both classes; 0.5 where there is none. Selects epochs."""
+    from sklearn.metrics import roc_auc_score  # a second to import, and not needed before the first epoch is over
+
     both = (target_nk.max(axis=0) == 1) & (target_nk.min(axis=0) == 0)
     if not both.any():
         return 0.5

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from peace.config import ModelConfig
 from peace.errors import ConfigError
 from peace.models.encoder import EcgEncoder
 from peace.models.query import LabelQueryNetwork
+
+if TYPE_CHECKING:
+    from peace.config import ModelConfig
 
 LEADS = 12
 

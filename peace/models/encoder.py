@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from peace.config import EncoderConfig
 from peace.errors import ConfigError
 from peace.models.norm import Norm, normalisation, statistics_kept
+
+if TYPE_CHECKING:
+    from peace.config import EncoderConfig
 
 
 class EcgEncoder(nn.Module):

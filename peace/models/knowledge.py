@@ -5,15 +5,16 @@ Built from the labels of the record itself, so nothing of it may reach an output
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
-from peace.config import TextConfig
-from peace.descriptors import Descriptors
-from peace.descriptors.bands import STARTS_DAYS
 from peace.models.text import TextEncoder
+
+if TYPE_CHECKING:
+    from peace.config import TextConfig
+    from peace.descriptors import Descriptors
 
 Composition = Literal["mean", "sum", "attention"]
 Fusion = Literal["mlp", "mean"]
@@ -37,6 +38,8 @@ class KnowledgeComposer(nn.Module):
         groups = [descriptors.texts, *descriptors.by_age]
         texts = [text for group in groups for label in group for text in label]
         if self.aged:
+            from peace.descriptors.bands import STARTS_DAYS
+
             texts = list(dict.fromkeys(texts))  # most texts are common to all ages: each is encoded once
             row = {text: number for number, text in enumerate(texts)}
             rows = [[[row[text] for text in label] for label in group] for group in groups]

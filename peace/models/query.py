@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
-from peace.config import QueryConfig
 from peace.models.attention import Attention, KeysValues
+
+if TYPE_CHECKING:
+    from peace.config import QueryConfig
 
 
 class LabelQueryNetwork(nn.Module):

@@ -7,14 +7,16 @@ frozen layers make of them is computed once a run and kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from peace.config import TextConfig
 from peace.errors import ConfigError
 from peace.models.text_loading import load_text_model
+
+if TYPE_CHECKING:
+    from peace.config import TextConfig
 
 
 class TextEncoder(nn.Module):

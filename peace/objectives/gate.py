@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from peace.config import GateConfig, ObjectiveConfig
+if TYPE_CHECKING:
+    from peace.config import GateConfig, ObjectiveConfig
 
 
 class Gate(Protocol):
@@ -35,6 +36,8 @@ def make_gate(objective: ObjectiveConfig) -> Gate:
         return CurriculumGate(objective.gate)
     if objective.method in ("dann", "mmd"):
         return Ramp(objective.ramp)
+    from peace.config import GateConfig
+
     return CurriculumGate(GateConfig(form="fixed", value=1.0))
 
 

@@ -6,14 +6,17 @@ ecg_only is `Task` itself. Every task exports the same ECG-only classifier.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from peace.config import Config
-from peace.descriptors import Descriptors
 from peace.learning.tasks.base import StepLosses, Task
 from peace.learning.tasks.domain import DannTask, MmdTask
 from peace.learning.tasks.fusion import EarlyFusion, LateFusion
 from peace.learning.tasks.merl import MerlTask
 from peace.learning.tasks.peace import PeaceTask, as_ked
+
+if TYPE_CHECKING:
+    from peace.config import Config
+    from peace.descriptors import Descriptors
 
 DOMAIN_METHODS = {"dann": DannTask, "mmd": MmdTask}
 TEXT_METHODS = {"peace": PeaceTask, "early_fusion": EarlyFusion, "late_fusion": LateFusion, "merl": MerlTask}

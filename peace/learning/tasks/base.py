@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from peace.config import Config
 from peace.errors import DataError
 from peace.models.classifier import EcgClassifier
 from peace.objectives.classification import classification_loss
+
+if TYPE_CHECKING:
+    from peace.config import Config
 
 TEXT_ENCODER = "composer.encoder."  # its part of a side's names: it learns at its own rate
 

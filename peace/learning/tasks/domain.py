@@ -8,16 +8,19 @@ the ECG-only baseline.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from peace.config import Config
 from peace.learning.tasks.base import StepLosses, Task
 from peace.objectives.classification import classification_loss
 from peace.objectives.domain import maximum_mean_discrepancy, reverse_gradient
 from peace.objectives.gather import gather_rows, mean_over_records
+
+if TYPE_CHECKING:
+    from peace.config import Config
 
 
 class DomainTask(Task):

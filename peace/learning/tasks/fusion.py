@@ -8,16 +8,19 @@ one graded pass; what PEACE does against the leak (an ECG-only pass that always 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from peace.config import Config
-from peace.descriptors import Descriptors
 from peace.learning.tasks.base import StepLosses, Task
 from peace.learning.tasks.text import text_composer
 from peace.models.knowledge import Fuse, KnowledgeComposer
 from peace.objectives.classification import classification_loss
+
+if TYPE_CHECKING:
+    from peace.config import Config
+    from peace.descriptors import Descriptors
 
 
 class EarlyFusion(Task):

@@ -9,17 +9,20 @@ yet count as negatives: the contrast knows records, not labels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from peace.config import Config
-from peace.descriptors import Descriptors
 from peace.learning.tasks.base import StepLosses, Task
 from peace.learning.tasks.text import text_composer
 from peace.models.knowledge import Fuse, KnowledgeComposer
 from peace.objectives.classification import classification_loss
 from peace.objectives.pairs import PairContrast
+
+if TYPE_CHECKING:
+    from peace.config import Config
+    from peace.descriptors import Descriptors
 
 VIEW_DROPOUT = 0.1  # MERL's
 

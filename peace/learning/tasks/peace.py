@@ -6,18 +6,21 @@ L = L_cls(ECG only) + knowledge_weight * L_cls(with axis tokens) + gate * contra
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from peace.config import Config, ObjectiveConfig
-from peace.descriptors import Descriptors
 from peace.errors import ConfigError
 from peace.learning.tasks.base import StepLosses, Task
 from peace.learning.tasks.text import text_composer
 from peace.models.knowledge import Fuse, KnowledgeComposer
 from peace.objectives.classification import classification_loss
 from peace.objectives.lsbc import LabelContrast
+
+if TYPE_CHECKING:
+    from peace.config import Config, ObjectiveConfig
+    from peace.descriptors import Descriptors
 
 
 class TextSide(nn.Module):

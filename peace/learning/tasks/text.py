@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from peace.config import Config
-from peace.descriptors import Descriptors
+from typing import TYPE_CHECKING
+
 from peace.errors import ConfigError
 from peace.learning.tasks.base import Task
 from peace.models.knowledge import KnowledgeComposer
+
+if TYPE_CHECKING:
+    from peace.config import Config
+    from peace.descriptors import Descriptors
 
 
 def text_composer(config: Config, task: Task, descriptors: Descriptors | None) -> KnowledgeComposer:

@@ -23,7 +23,7 @@ class DescriptorsConfig(Section):
     concurrency: int = Field(4, ge=1, le=64, description="requests at once")
     attempts: PositiveInt = Field(4, description="requests for one answer, the first included")
     backoff_seconds: PositiveFloat = Field(1.0, description="pause before the second; doubled up to a minute")
-    timeout_seconds: PositiveFloat = Field(60.0, description="longest wait for an answer")
+    timeout_seconds: PositiveFloat = Field(40.0, description="longest wait for an answer")
     budget_calls: PositiveInt = Field(400, description="requests of one call of the verb")
     budget_seconds: PositiveFloat = Field(3600.0, description="time of one call of the verb; a batch may take a day")
     poll_seconds: PositiveFloat = Field(20.0, description="between looks at a batch")

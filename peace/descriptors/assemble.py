@@ -74,11 +74,10 @@ def _entry(kept: Kept, samples: dict[str, Any] | None) -> LabelTexts:
     answer, question = kept.answer, kept.question
     axes = {axis: getattr(answer, axis) for axis in AXES}
     name = question.name
-    fused = answer.summary or f"{name[:1].upper()}{name[1:]}: {' '.join(axes.values())}"
     return LabelTexts(
         name=name,
         axes=AxisTexts(**axes),
-        fused=fused,
+        fused=answer.summary or _in_one(name, list(axes.values())),
         leads=tuple(answer.leads),
         criteria=tuple(answer.criteria),
         age_note=answer.age_note,
@@ -90,6 +89,12 @@ def _entry(kept: Kept, samples: dict[str, Any] | None) -> LabelTexts:
             **({"samples": samples} if samples else {}),
         },
     )
+
+
+def _in_one(name: str, axes: list[str]) -> str:
+    """All axes after the name; without the rhythm, which tells labels apart least, where that would be too long."""
+    whole = " ".join(axes)
+    return f"{name[:1].upper()}{name[1:]}: {whole if len(whole.split()) < 55 else ' '.join(axes[1:])}"
 
 
 def _provenance(

@@ -49,7 +49,10 @@ def _card(label: str, entry: LabelTexts, findings: Sequence[Finding], found: Sep
     return {
         "label": label,
         "name": entry.name,
-        "axes": [*((axis, TITLES[axis], getattr(entry.axes, axis)) for axis in AXES), ("fused", "in one", entry.fused)],
+        "axes": [
+            *((axis, TITLES[axis], getattr(entry.axes, axis)) for axis in AXES),
+            ("fused", "all in one", entry.fused),
+        ],
         "findings": findings,
         "leads": entry.leads,
         "criteria": entry.criteria,

@@ -31,6 +31,7 @@ VERBS = {
     "submit": "run a verb on a Ray cluster as a job of its own, and follow it",
     "jobs": "the jobs on a cluster: list, logs, wait, stop",
     "cluster": "a Ray cluster of this machine with an MLflow server: up, status, down",
+    "status": "the jobs that run now: stage, rate, time left",
     "plan": "what a run takes before it is started: time, memory, disk, price",
     "config": "print the configuration that a preset, a file and overrides amount to",
 }

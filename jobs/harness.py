@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobs.progress_file import telling_progress
 from jobs.run_directory import earlier_result, only_writer, prepared, run_log
 from peace.config import Config, dump_config, load_config
 from peace.errors import ConfigError, PeaceError
@@ -181,6 +182,7 @@ def execute(verb: Verb, args: argparse.Namespace, overrides: Sequence[str] = ())
         write_json(out / "run.json", {"verb": verb.name, "identity": identity, "config": read})
         write_text(out / "config.yaml", dump_config(config))
         log = stack.enter_context(run_log(out / "log.txt", verb.name))
+        stack.enter_context(telling_progress(out, verb.name))
         run = stack.enter_context(_tracked_run(verb, config, out, args.parent_run))
         started = time.perf_counter()
         try:

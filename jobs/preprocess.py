@@ -176,6 +176,7 @@ def _on_ray_data(
     import ray
     import ray.data
 
+    from jobs.metrics import export_shard
     from peace.progress import progress
 
     n_cores = int(ray.cluster_resources().get("CPU", 1))
@@ -193,7 +194,9 @@ def _on_ray_data(
             if row["error"]:
                 raise DataError(row["error"])
             bar.update(row["records"])
-            yield read_json(out / "parts" / f"{row['name']}.json")
+            done = read_json(out / "parts" / f"{row['name']}.json")
+            export_shard(out, done)
+            yield done
 
 
 def share_out(parts: Sequence[Part], n_cores: int) -> list[list[Part]]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from typing import Any
+from weakref import ref
 
 from tqdm import tqdm
+
+_bars: list[ref[tqdm[Any]]] = []  # in the order in which they were begun
 
 
 def progress(
@@ -17,7 +20,7 @@ def progress(
     A terminal sees it move; a log file gets a line every ten seconds at the most; what takes under a second shows none.
     """
     interval = 0.2 if sys.stderr.isatty() else 10.0
-    return tqdm(
+    bar = tqdm(
         items,
         desc=label,
         total=total,
@@ -27,3 +30,14 @@ def progress(
         delay=1.0,
         file=sys.stderr,
     )
+    _bars[:] = [known for known in _bars if known() is not None] + [ref(bar)]
+    return bar
+
+
+def newest_bar() -> tqdm[Any] | None:
+    """The bar of this process that was begun last and is not at its end, for whoever reports on a job."""
+    for known in reversed(_bars.copy()):
+        bar = known()
+        if bar is not None and not bar.disable:
+            return bar
+    return None

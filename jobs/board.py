@@ -17,6 +17,7 @@ from typing import Any
 
 from jobs.harness import Job
 from jobs.history import append_history, read_history
+from jobs.metrics import export_epoch
 from peace.progress import progress
 
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -147,3 +148,4 @@ def note(job: Job, metrics: dict[str, Any]) -> None:
     append_history(history, metrics)
     job.run.metrics(figures, step=int(metrics["epoch"]))
     job.run.series("gate_step", metrics["gate_steps"], metrics["first_step"])
+    export_epoch(job.out, metrics)

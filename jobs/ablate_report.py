@@ -16,6 +16,7 @@ def conclude(job: Job, cells: Sequence[Cell], place: Path, synthetic: bool) -> d
     """Compare the cells that were asked for, write report.html; gives the values of result.json."""
     from peace.ablation.report import write_ablation_report
     from peace.ablation.summary import summarise
+    from peace.ablation.variants import PAPER
     from peace.evaluation.predictions import read_predictions
 
     rows, predictions, points = [], {}, []
@@ -35,6 +36,7 @@ def conclude(job: Job, cells: Sequence[Cell], place: Path, synthetic: bool) -> d
     ]
     report = write_ablation_report(job.out, rows, summary, curve, synthetic, job.config.evaluation)
     job.run.artifact(report)
+    job.run.tags({"peace.paper": PAPER})
     for row in summary:
         job.run.metrics({f"{row['protocol']}/{row['method']}/macro_auc": row["mean"]})
     return {"rows": rows, "summary": summary, "curve": curve, "pretraining": pretraining, "report": str(report)}

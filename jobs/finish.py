@@ -8,6 +8,7 @@ from typing import Any
 from jobs.harness import Job, Table
 from jobs.history import read_history
 from jobs.scoring import predict_splits
+from peace.errors import DataError
 
 
 def finish_training(job: Job, best: Path, shards: Path) -> dict[str, Any]:
@@ -45,7 +46,22 @@ def note_inputs(job: Job, shards: Path) -> None:
     job.run.params(job.config.model_dump(mode="json"))
     job.run.dataset(meta.cohort, found.digest, str(shards))
     job.run.tags({"label_set": meta.label_set, "descriptor_digest": meta.descriptor_digest or "none"})
+    job.run.tags({"cohort": meta.cohort, "protocol": meta.protocol, "label_set_digest": meta.label_set_digest})
+    job.run.metrics(_validation_auc(job.out / "predictions.parquet"))
     job.run.artifact(job.out / "predictions.parquet")
+
+
+def _validation_auc(path: Path) -> dict[str, float]:
+    """AUC of each label on the validation split, with the kept epoch's weights; the test split is `evaluate`'s."""
+    from peace.evaluation.gate import auc_by_label, judged_labels
+    from peace.evaluation.predictions import read_predictions
+
+    try:
+        validation = read_predictions(path).where("val")
+    except DataError:  # a cohort without a test split
+        return {}
+    found = auc_by_label(validation, judged_labels(validation, 1))
+    return {f"val/auc/{label}": value for label, value in found.items()}
 
 
 def training_table(title: str, result: dict[str, Any]) -> Table:

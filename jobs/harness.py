@@ -16,7 +16,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -184,6 +184,7 @@ def execute(verb: Verb, args: argparse.Namespace, overrides: Sequence[str] = ())
         log = stack.enter_context(run_log(out / "log.txt", verb.name))
         stack.enter_context(telling_progress(out, verb.name))
         run = stack.enter_context(_tracked_run(verb, config, out, args.parent_run))
+        stack.enter_context(_system_metrics(run, config))
         started = time.perf_counter()
         try:
             result = verb.work(Job(args, config, out, log, run, identity, verb.name))
@@ -236,6 +237,12 @@ def _tracked_run(verb: Verb, config: Config, out: Path, parent: Run | None) -> R
     from jobs.tracking import open_run
 
     return open_run(config, out, verb.name, parent, enabled=verb.tracked and config.tracking.enabled)
+
+
+def _system_metrics(run: Run, config: Config) -> AbstractContextManager[None]:
+    from jobs.tracking_system import system_metrics
+
+    return system_metrics(run, config.tracking.system_metrics_seconds)
 
 
 @contextmanager

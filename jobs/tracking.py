@@ -47,6 +47,11 @@ class Run:
         """The run's id; None without tracking, and until a store that is down answers."""
         return self._sender.run_id if self._sender else None
 
+    @property
+    def tracked(self) -> bool:
+        """Whether anything that is logged is kept."""
+        return self._journal is not None
+
     def __enter__(self) -> Run:
         return self
 

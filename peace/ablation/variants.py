@@ -9,6 +9,9 @@ from typing import Any
 from peace.config import Config, build_config, merge
 
 
+PAPER = "arXiv 2605.00647v2 (7 June 2026)"  # whose numbers stand beside ours
+
+
 @dataclass(frozen=True)
 class Variant:
     """What changes in `objective`, and the macro AUC in per cent on ZZU-pECG by protocol that the paper states."""

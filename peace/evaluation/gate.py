@@ -100,7 +100,7 @@ def summary(predictions: Predictions, evaluation: EvaluationConfig) -> dict[str,
     """AUC of each label, of each age band and overall, with intervals, and the calibration error; None: no AUC."""
     scored = judged_labels(predictions, 1)
     intervals = auc_intervals(predictions, scored, evaluation.bootstrap, evaluation.level, evaluation.seed)
-    point = _auc(predictions, scored)
+    point = auc_by_label(predictions, scored)
     labels: dict[str, Any] = {}
     for k, label in enumerate(predictions.labels):
         known = label in scored
@@ -127,7 +127,7 @@ def band_summary(part: Predictions, evaluation: EvaluationConfig, min_count: int
     if not scored:
         return found | {"macro_auc": None, "macro_auc_low": None, "macro_auc_high": None}
     intervals = auc_intervals(part, scored, evaluation.bootstrap, evaluation.level, evaluation.seed)
-    macro = float(np.mean(list(_auc(part, scored).values())))
+    macro = float(np.mean(list(auc_by_label(part, scored).values())))
     return found | {"macro_auc": macro, "macro_auc_low": intervals.macro_low, "macro_auc_high": intervals.macro_high}
 
 
@@ -172,7 +172,7 @@ def _label_drops(found: PairedDifference, judged: Sequence[str], gate: Promotion
 
 
 def _label_floors(candidate: Predictions, judged: Sequence[str], gate: PromotionConfig) -> list[Check]:
-    point = _auc(candidate, judged)
+    point = auc_by_label(candidate, judged)
     checks = []
     for label in judged:
         floor = gate.label_floors.get(label, gate.label_floor)
@@ -191,7 +191,7 @@ def _bands(
         if not labels:
             too_small.append(f"{band}: no label with {gate.min_count} positives and negatives in {len(part)} records")
             continue
-        macro = float(np.mean(list(_auc(part, labels).values())))
+        macro = float(np.mean(list(auc_by_label(part, labels).values())))
         words = f"{band}: macro AUC {macro:.3f} over {len(labels)} labels, floor {gate.band_floor:g}"
         checks.append(Check("age band floor", band, macro >= gate.band_floor, macro, gate.band_floor, words))
         if champion is None:
@@ -227,7 +227,8 @@ def _calibration(candidate: Predictions, champion: Predictions | None, gate: Pro
     return checks
 
 
-def _auc(predictions: Predictions, labels: Sequence[str]) -> dict[str, float]:
+def auc_by_label(predictions: Predictions, labels: Sequence[str]) -> dict[str, float]:
+    """AUC of each of these labels, which must have both classes among these records."""
     columns = [predictions.labels.index(label) for label in labels]
     values = weighted_auc(predictions, columns, np.ones((1, len(predictions))))[0]
     return {label: float(value) for label, value in zip(labels, values, strict=True)}

@@ -11,6 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 from jobs.tracking import RUN_ID_FILE, open_run
+from jobs.tracking_system import system_metrics
 from peace.config import Config, build_config
 from peace.errors import ConfigError
 
@@ -110,6 +111,17 @@ def test_jobs_that_start_together_share_a_new_store(tmp_path: Path) -> None:
     runs = client.search_runs([experiment.experiment_id])
     assert [run.info.status for run in runs] == ["FINISHED"] * 2
     assert [len(client.get_metric_history(run.info.run_id, "n")) for run in runs] == [20] * 2
+
+
+def test_system_metrics_are_logged_and_go_on_after_a_restart(config: Config, out: Path) -> None:
+    for _ in range(2):
+        with open_run(config, out, "pretrain", None, enabled=True) as run, system_metrics(run, 3600):
+            pass
+    client = client_of(config)
+    found = client.get_run(str(run.run_id)).data.metrics
+    assert {"system/cpu_utilization_percentage", "system/system_memory_usage_megabytes"} <= set(found)
+    history = client.get_metric_history(str(run.run_id), "system/system_memory_usage_percentage")
+    assert [entry.step for entry in history] == [0, 1]
 
 
 def test_interrupt_marks_the_run_killed(config: Config, out: Path) -> None:

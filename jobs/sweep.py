@@ -21,6 +21,8 @@ from peace.errors import ConfigError, nearest
 from peace.places import place
 
 if TYPE_CHECKING:
+    from jobs.sweep_room import Room
+    from jobs.sweep_trial import TrialPlan
     from peace.sweeps.ledger import Ledger
     from peace.sweeps.space import Space
 
@@ -126,15 +128,19 @@ def _run_missing(job: Job, name: str, space: Space, ledger: Ledger) -> list[tupl
         job.log.info("%d trials are there already", closed)
         return facts
     from jobs.cluster_session import ray_session
-    from jobs.sweep_room import cluster_nodes, room_for
+    from jobs.room import alive_nodes
+    from jobs.sweep_room import room_for
     from jobs.sweep_run import run_trials
+    from jobs.training import held_mb
 
     with ray_session(job.config.ray):
+        shards, start = _data(job, space)
         asked = None if job.args.concurrency == "auto" else int(job.args.concurrency)
-        room = room_for(cluster_nodes(), job.config.ray, asked, max(1, trials - closed))
+        held = held_mb(str(shards), job.config.ray.in_memory_mb)
+        room = room_for(alive_nodes(), job.config.ray, asked, max(1, trials - closed), held)
         print(f"peace sweep: {room}", file=sys.stderr)
         job.log.info("%s", room)
-        plan = _plan(job, space, room)
+        plan = _plan(job, space, shards, start, room)
         run_trials(job, space, ledger, plan, trials, start_values(plan.config, list(space.parameters)))
     return [*facts, ("cluster", str(room))]
 
@@ -147,34 +153,37 @@ def _complete(space: Space, ledger: Ledger, trials: int) -> bool:
     return space.search == "grid" and next_point(space, list(ledger.trials.values())) == "end"
 
 
-def _plan(job: Job, space: Space, room: Any) -> Any:
-    """What the trials share; makes shards and start weights where none were given."""
+def _data(job: Job, space: Space) -> tuple[Path, Path | None]:
+    """Shards, and the checkpoint that adaptations start from; both are made where they were not given."""
     from jobs.demo import Stages
-    from jobs.sweep_trial import TrialPlan
     from jobs.synthetic_shards import synthetic_shards
     from peace.checkpoint import find_checkpoint
-    from peace.config import build_config
     from peace.learning.train import check_fits
     from peace.shards import ShardSet
-    from peace.sweeps.space import trial_values
 
-    shards, start = job.args.shards, job.args.checkpoint
+    shards, start, stages = job.args.shards, job.args.checkpoint, Stages(job)
     adapting = space.stage == "adapt"
-    needed = [*(["mimic"] if start is None or not adapting else []), *(["zzu"] if adapting else [])]
-    if shards is not None:
-        needed = ["mimic"] if adapting and start is None else []
-    made: dict[str, Path] = {}
-    stages = Stages(job)
-    if needed:
-        made = synthetic_shards(stages, needed)
-    shards = (shards or made["zzu" if adapting else "mimic"]).absolute()
-    if adapting and start is None:
+    own = "zzu" if adapting else "mimic"
+    needed = [*(["mimic"] if adapting and start is None else []), *([own] if shards is None else [])]
+    made = synthetic_shards(stages, needed) if needed else {}
+    shards = (shards or made[own]).absolute()
+    if not adapting:
+        return shards, None
+    if start is None:
         print("peace sweep: no --checkpoint: pretraining on synthetic adults", file=sys.stderr)
         stages.call("pretrain", "pretrain", ["--shards", made["mimic"]])
         start = job.out / "pretrain"
-    if start is not None:
-        start = find_checkpoint(Path(start).absolute())
-        check_fits(start, ShardSet.open(shards))
+    start = find_checkpoint(Path(start).absolute())
+    check_fits(start, ShardSet.open(shards))
+    return shards, start
+
+
+def _plan(job: Job, space: Space, shards: Path, start: Path | None, room: Room) -> TrialPlan:
+    """What the trials share. Raises ConfigError where the space's fixed values do not go with the configuration."""
+    from jobs.sweep_trial import TrialPlan
+    from peace.config import build_config
+    from peace.sweeps.space import trial_values
+
     values = trial_values(job.config.model_dump(mode="json"), space.fixed, None)
     build_config(values)
     return TrialPlan(

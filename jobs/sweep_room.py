@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jobs.room import WORKER_MB, Resources
 from peace.config import RayConfig
 from peace.errors import ConfigError
 
@@ -13,14 +14,6 @@ DRIVER_CPUS = 0.001
 # What workers leave of their CPU, so that the drivers find room beside them: two that ask for all of it never start.
 WORKER_SHARE = 0.95
 FRACTIONS = (0.5, 0.25, 0.125, 0.0625)
-
-
-@dataclass(frozen=True)
-class Node:
-    """What a machine of the cluster offers."""
-
-    cpus: float
-    gpus: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -43,38 +36,35 @@ class Room:
         return f"{self.cluster}: {trials} at a time, each {workers} of {self.share:g} CPUs{gpu} and {threads}{each}"
 
 
-def cluster_nodes() -> list[Node]:
-    """The machines of the cluster that Ray has joined."""
-    import ray
+def room_for(
+    nodes: Sequence[Resources], settings: RayConfig, asked: int | None, trials: int, held_mb: float = 0.0
+) -> Room:
+    """Share the cluster out: `asked` trials at a time, or as many as find a CPU (GPU, memory) for each worker.
 
-    found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return [Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0)) for resources in found]
-
-
-def room_for(nodes: Sequence[Node], settings: RayConfig, asked: int | None, trials: int) -> Room:
-    """Share the cluster out: `asked` trials at a time, or as many as find a CPU (and GPU) for each worker.
-
-    No more than `trials`; where there are fewer of them than CPUs, each gets more.
-    Raises ConfigError where not even one trial fits, or not as many as asked.
+    No more than `trials`; where there are fewer of them than CPUs, each gets more. `held_mb` is what a worker holds of
+    records. Raises ConfigError where not even one trial fits, or not as many as asked.
     """
-    cpus, gpus = sum(node.cpus for node in nodes), sum(node.gpus for node in nodes)
-    cluster = f"{cpus:g} CPU{'s' if cpus != 1 else ''}" + (f", {gpus:g} GPUs" if gpus else "")
+    cpus, gpus = (sum(node.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU"))
+    cluster = f"{cpus:g} CPU{'s' if cpus != 1 else ''}" + (f", {gpus:g} GPU{'s' if gpus != 1 else ''}" if gpus else "")
     workers = settings.workers
     least = settings.cpus_per_worker or 1.0
-    wanted = min(asked or _places(nodes, least, settings.gpu) // workers or 1, trials)
-    sizes = [float(size) for size in range(int(max(node.cpus for node in nodes)), 0, -1)]
+    memory = (WORKER_MB + held_mb) * 2**20
+    wanted = min(asked or _places(nodes, least, settings.gpu, memory) // workers or 1, trials)
+    sizes = [float(size) for size in range(int(max(node.get("CPU", 0.0) for node in nodes)), 0, -1)]
     for size in [settings.cpus_per_worker] if settings.cpus_per_worker else [*sizes, *FRACTIONS]:
-        if _places(nodes, size, settings.gpu) >= wanted * workers:
+        if _places(nodes, size, settings.gpu, memory) >= wanted * workers:
             share = round(size * WORKER_SHARE, 4)
             return Room(wanted, workers, share, max(1, int(size)), settings.gpu, cluster)
-    each = f"ray.workers={workers}" + (f", ray.cpus_per_worker={least:g}" if settings.cpus_per_worker else "")
-    needs = "a GPU for each worker" if settings.gpu else "that much room"
-    raise ConfigError(f"{wanted} trials at a time with {each}: the cluster ({cluster}) has not {needs}")
+    trial = "1 trial" if wanted == 1 else f"{wanted} trials"
+    gpu = ", a GPU" if settings.gpu else ""
+    raise ConfigError(
+        f"{trial} at a time, each {workers} worker{'s' if workers > 1 else ''} of {least:g} CPUs{gpu} and about "
+        f"{memory / 2**30:.1f} GiB: the cluster ({cluster}) has no room for that"
+    )
 
 
-def _places(nodes: Sequence[Node], size: float, gpu: bool) -> int:
-    """Workers of `size` CPUs, and a GPU where asked, that the machines hold together."""
-    counts = [int(node.cpus / size + 1e-9) for node in nodes]
-    if gpu:
-        counts = [min(count, int(node.gpus)) for count, node in zip(counts, nodes, strict=True)]
-    return sum(counts)
+def _places(nodes: Sequence[Resources], size: float, gpu: bool, memory: float) -> int:
+    """Workers of `size` CPUs and so many bytes, and a GPU where asked, that the machines hold together."""
+    needs = {"CPU": size, "memory": memory, **({"GPU": 1.0} if gpu else {})}
+    known = [{"memory": 2.0**60, **node} for node in nodes]
+    return sum(min(int(node.get(name, 0.0) / need + 1e-9) for name, need in needs.items()) for node in known)

@@ -7,7 +7,8 @@ import shutil
 import sys
 import threading
 import time
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -22,6 +23,7 @@ from jobs.tracking import Run, open_run
 from peace.config import build_config
 from peace.errors import PeaceError
 from peace.files import read_json
+from peace.places import is_remote, place
 from peace.sweeps.ledger import ENDED, FAULT, Ledger, Trial
 from peace.sweeps.space import Space, trial_values
 from peace.sweeps.summary import short_names
@@ -150,7 +152,7 @@ class Keeper(tune.Callback):
             if closed.value is not None:
                 self.job.run.metrics({f"trial/{self.space.metric}": closed.value}, step=number)
             self.job.log.info("trial %s %s: %s %s", number, status, self.space.metric, closed.value)
-            shutil.rmtree(place / "ray", ignore_errors=True)  # a closed trial needs no checkpoint to go on from
+            _drop_checkpoints(place)
 
     def _run(self, trial: Trial) -> Run:
         place = self.ledger.folder(trial.number)
@@ -170,6 +172,18 @@ def build_config_or_none(values: dict[str, Any]) -> Any:
         return build_config(values)
     except PeaceError:
         return None
+
+
+def _drop_checkpoints(out: Path) -> None:
+    """A closed trial needs nothing to go on from."""
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    note = out / "checkpoints.json"
+    if not note.exists():
+        return
+    folder: Any = place(read_json(note)["place"])  # in ray.storage
+    with suppress(OSError):
+        folder.fs.rm(folder.path, recursive=True) if is_remote(folder) else shutil.rmtree(folder)
+    note.unlink()
 
 
 def _in_thread(work: Any) -> None:

@@ -51,7 +51,7 @@ def train_on_ray(
     nodes = alive_nodes()
     share, threads = room or worker_room(settings, nodes)
     needs = needs_of(settings, share)
-    check_room(settings, needs, nodes, _held_mb(plan))
+    check_room(settings, needs, nodes, held_mb(plan.shards, settings.in_memory_mb))
     checkpoints = checkpoints_of(job)
     board = _board()
     told = {
@@ -137,14 +137,13 @@ def _keeping(job: Job) -> Any:
     return Keeping(settings.keep_last, settings.keep_best, settings.checkpoint_minutes)
 
 
-def _held_mb(plan: TrainingPlan) -> float:
-    """What a worker holds of the training records."""
+def held_mb(shards_place: str, limit_mb: float) -> float:
+    """What a worker holds of the training records: nothing where they pass `limit_mb` and are streamed."""
     from peace.learning.stream import fits_in_memory
     from peace.shards import ShardSet
 
-    shards = ShardSet.open(plan.shards)
-    limit = plan.build()[0].ray.in_memory_mb
-    if not fits_in_memory(shards, limit):
+    shards = ShardSet.open(shards_place)
+    if not fits_in_memory(shards, limit_mb):
         return 0.0
     return shards.splits.get("train", 0) * 2 * 12 * shards.length / 2**20
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from jobs.sweep import SPACES
-from jobs.sweep_room import DRIVER_CPUS, Node, room_for
+from jobs.sweep_room import DRIVER_CPUS, room_for
 from jobs.sweep_search import BEST, LedgerSearch, scheduler_of
 from peace.config import RayConfig, build_config, load_config
 from peace.errors import ConfigError
@@ -104,6 +104,10 @@ def test_a_preset_replaces_whole_parameters(tmp_path: Path) -> None:
         read_space(file, "paper")
 
 
+def node(cpus: float, gpus: float = 0.0, gib: float = 64.0) -> dict[str, float]:
+    return {"CPU": cpus, "GPU": gpus, "memory": gib * 2**30}
+
+
 def drive(ledger: Ledger, trials: int, closes: int) -> list[Any]:
     """Ask a fresh search for trials and close `closes` of them, as Tune would; gives what was handed out."""
     space = build_space(SMALL, "small")
@@ -179,31 +183,36 @@ def test_draws_stop_where_the_mean_is_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("nodes", "settings", "asked", "trials", "expected"),
     [
-        ([Node(2)], {}, None, 8, (2, 0.95, 1)),
-        ([Node(2)], {}, 1, 8, (1, 1.9, 2)),
-        ([Node(2)], {}, 4, 8, (4, 0.475, 1)),
-        ([Node(1)], {}, None, 8, (1, 0.95, 1)),
-        ([Node(2)], {"workers": 2}, None, 8, (1, 0.95, 1)),
-        ([Node(2)], {"workers": 4}, None, 8, (1, 0.475, 1)),
-        ([Node(64)], {}, None, 8, (8, 7.6, 8)),
-        ([Node(2), Node(3)], {}, None, 9, (5, 0.95, 1)),
-        ([Node(16, 8)], {"gpu": True}, None, 32, (8, 1.9, 2)),
-        ([Node(16, 4), Node(16)], {"gpu": True, "workers": 2}, None, 32, (2, 3.8, 4)),
-        ([Node(2)], {"cpus_per_worker": 1.0}, None, 8, (2, 0.95, 1)),
+        ([node(2)], {}, None, 8, (2, 0.95, 1)),
+        ([node(2)], {}, 1, 8, (1, 1.9, 2)),
+        ([node(2)], {}, 4, 8, (4, 0.475, 1)),
+        ([node(1)], {}, None, 8, (1, 0.95, 1)),
+        ([node(2)], {"workers": 2}, None, 8, (1, 0.95, 1)),
+        ([node(2)], {"workers": 4}, None, 8, (1, 0.475, 1)),
+        ([node(64)], {}, None, 8, (8, 7.6, 8)),
+        ([node(2), node(3)], {}, None, 9, (5, 0.95, 1)),
+        ([node(16, 8)], {"gpu": True}, None, 32, (8, 1.9, 2)),
+        ([node(16, 4), node(16)], {"gpu": True, "workers": 2}, None, 32, (2, 3.8, 4)),
+        ([node(2)], {"cpus_per_worker": 1.0}, None, 8, (2, 0.95, 1)),
+        ([node(8, gib=2)], {}, None, 8, (2, 3.8, 4)),
     ],
 )
 def test_the_cluster_is_shared_out(
-    nodes: list[Node], settings: dict[str, Any], asked: int | None, trials: int, expected: tuple[int, float, int]
+    nodes: list[dict[str, float]],
+    settings: dict[str, Any],
+    asked: int | None,
+    trials: int,
+    expected: tuple[int, float, int],
 ) -> None:
     room = room_for(nodes, RayConfig(**settings), asked, trials)
     assert (room.at_once, room.share, room.threads) == expected
     reserved = room.at_once * (room.workers * room.share + DRIVER_CPUS)
-    assert reserved <= sum(node.cpus for node in nodes), "drivers beside workers, or nothing ever starts"
+    assert reserved <= sum(node["CPU"] for node in nodes), "drivers beside workers, or nothing ever starts"
     assert f"{room.at_once} trial" in str(room)
 
 
 def test_too_little_of_a_cluster_is_said() -> None:
-    with pytest.raises(ConfigError, match="a GPU for each worker"):
-        room_for([Node(8)], RayConfig(gpu=True), None, 4)
+    with pytest.raises(ConfigError, match="a GPU and about"):
+        room_for([node(8)], RayConfig(gpu=True), None, 4)
     with pytest.raises(ConfigError, match="4 trials at a time"):
-        room_for([Node(8, 2)], RayConfig(gpu=True), 4, 8)
+        room_for([node(8, 2)], RayConfig(gpu=True), 4, 8)

@@ -63,5 +63,23 @@ class Attention(nn.Module):
         found = self.dropout(weights) @ memory.values
         return self.out(found.transpose(1, 2).flatten(2)), weights
 
+    def look_twice(self, x_pbkd: Tensor, ecg: KeysValues, axes: KeysValues, hidden_ba: Tensor) -> Tensor:
+        """What two sets of queries (2, B or 1, K, D) find: the first in the ECG alone, the second in the axes too.
+
+        As two calls of `forward` would, but the ECG's keys and values are gone through once and not copied. The first
+        set has no access to the axes: nothing is masked, they are not in its softmax.
+        """
+        count = x_pbkd.shape[2]
+        queries = self._split(self.query(x_pbkd).transpose(0, 1).flatten(1, 2)) * self.scale
+        scores = queries @ ecg.keys.transpose(-1, -2)
+        axis_scores = queries[:, :, count:] @ axes.keys.transpose(-1, -2)
+        axis_scores = axis_scores.masked_fill(hidden_ba[:, None, None, :], float("-inf"))
+        alone = self.dropout(scores[:, :, :count].softmax(dim=-1))
+        both = self.dropout(torch.cat([scores[:, :, count:], axis_scores], dim=-1).softmax(dim=-1))
+        weights, axis_weights = both.split([ecg.tokens, axes.tokens], dim=-1)
+        found = torch.cat([alone, weights], dim=2) @ ecg.values
+        found = torch.cat([found[:, :, :count], found[:, :, count:] + axis_weights @ axes.values], dim=2)
+        return self.out(found.transpose(1, 2).flatten(2)).unflatten(1, (2, count)).transpose(0, 1)
+
     def _split(self, x_bnd: Tensor) -> Tensor:
         return x_bnd.unflatten(-1, (self.heads, -1)).transpose(1, 2)

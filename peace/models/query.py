@@ -76,6 +76,19 @@ class LabelQueryNetwork(nn.Module):
                 maps.append(weights)
         return self.head(self.final_norm(x)).squeeze(-1)
 
+    def answer_twice(
+        self, ecg: list[KeysValues], axes: list[KeysValues], hidden_axes_ba: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (B, K) of the ECG alone, and logits of a second pass that sees the axis tokens too; see `answer`.
+
+        The passes go side by side, so that each layer's weights and the ECG's keys and values are gone through once.
+        """
+        x = (self.queries + self.offset).expand(2, 1, -1, -1)
+        for layer, memory, other in zip(self._layers(), ecg, axes, strict=True):
+            x = layer.twice(x, memory, other, hidden_axes_ba)
+        alone, knowing = self.head(self.final_norm(x)).squeeze(-1)
+        return alone, knowing
+
     def _layers(self) -> list[QueryLayer]:
         return cast(list[QueryLayer], list(self.layers))
 
@@ -98,11 +111,20 @@ class QueryLayer(nn.Module):
 
     def forward(self, x: Tensor, memory: KeysValues, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
         """(B or 1, K, D) queries to (B, K, D), and the weights (B, heads, K, N) with which they looked."""
-        own = self.self_norm(x)
-        x = x + self.dropout(self.self_attention(own, self.self_attention.remember(own))[0])
+        x = self._among_themselves(x)
         found, weights = self.cross_attention(self.cross_norm(x), memory, hidden)
         x = x + self.dropout(found)
         return x + self.dropout(self.feed(self.feed_norm(x))), weights
+
+    def twice(self, x: Tensor, ecg: KeysValues, axes: KeysValues, hidden_ba: Tensor) -> Tensor:
+        """(2, B or 1, K, D) queries of two passes to (2, B, K, D); the second pass sees the axes too."""
+        x = self._among_themselves(x.flatten(0, 1)).unflatten(0, (2, -1))
+        x = x + self.dropout(self.cross_attention.look_twice(self.cross_norm(x), ecg, axes, hidden_ba))
+        return x + self.dropout(self.feed(self.feed_norm(x)))
+
+    def _among_themselves(self, x: Tensor) -> Tensor:
+        own = self.self_norm(x)
+        return x + self.dropout(self.self_attention(own, self.self_attention.remember(own))[0])
 
 
 def fit_queries(embeddings_kd: Tensor, width: int) -> Tensor:

@@ -194,3 +194,18 @@ def test_one_seed_gives_one_classifier() -> None:
         torch.manual_seed(7)
         states.append(EcgClassifier(ModelConfig(**load_config("debug").model.model_dump()), LABELS).state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_two_passes_side_by_side_are_the_two_passes() -> None:
+    """And nothing of the axis tokens reaches the first, not even a gradient."""
+    torch.manual_seed(0)
+    network = LabelQueryNetwork(QueryConfig(depth=2, heads=2, feedforward=32, dropout=0, head=32), 16, 5)
+    tokens, axes = torch.randn(3, 7, 16), torch.randn(3, 3, 16, requires_grad=True)
+    hidden = torch.tensor([[False, True, False], [True, True, True], [False, False, False]])
+    memory, other = network.remember(tokens), network.remember(axes)
+    alone, knowing = network.answer_twice(memory, other, hidden)
+    torch.testing.assert_close(alone, network.answer(memory), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(knowing, network.answer(memory, other, hidden), rtol=1e-5, atol=1e-6)
+    assert torch.autograd.grad(alone.sum(), axes, retain_graph=True)[0].abs().max() == 0
+    seen = torch.autograd.grad(knowing.sum(), axes)[0].abs().amax(dim=2) > 0
+    assert torch.equal(seen, ~hidden)

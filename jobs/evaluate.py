@@ -161,6 +161,13 @@ def _full_names(label_set: str | None) -> dict[str, str]:
         return {}
 
 
+def _described(run: Path) -> dict[str, str]:
+    """What the evaluated run's checkpoint says of itself, for the run tables of MLflow."""
+    known = _json_or_empty(run / "checkpoint" / "checkpoint.json")
+    names = ("cohort", "protocol", "label_set", "label_set_digest", "descriptor_digest")
+    return {name: str(known[name]) for name in names if known.get(name)} | {"run": run.name}
+
+
 def _json_or_empty(path: Path) -> dict[str, Any]:
     return dict(read_json(path)) if path.exists() else {}
 
@@ -169,7 +176,11 @@ def _track(job: Job, metrics: dict[str, Any], source: Path, files: list[Path], f
     numbers = {f"test/{name}": value for name, value in metrics.items() if name.startswith("macro_")}
     numbers |= {f"test/auc/{name}": values["auc"] for name, values in metrics["labels"].items()}
     numbers |= {f"test/{name}": value for name, value in metrics["calibration"].items()}
-    job.run.metrics(numbers)
+    for name, values in metrics["labels"].items():
+        numbers |= {f"test/auc{end}/{name}": values[f"auc{end}"] for end in ("_low", "_high")}
+    numbers |= {f"test/age/{name.partition(' (')[0]}": band["macro_auc"] for name, band in metrics["age_bands"].items()}
+    job.run.metrics({**numbers, "test/records": metrics["records"]})
+    job.run.tags(_described(source.parent))
     job.run.dataset("predictions", file_digest(source), str(source))
     evaluated = source.parent / "mlflow_run_id"
     if evaluated.exists():

@@ -53,7 +53,7 @@ def note_inputs(job: Job, shards: Path) -> None:
 
 def _validation_auc(path: Path) -> dict[str, float]:
     """AUC of each label on the validation split, with the kept epoch's weights; the test split is `evaluate`'s."""
-    from peace.evaluation.gate import auc_by_label, judged_labels
+    from peace.evaluation.intervals import auc_by_label, judged_labels
     from peace.evaluation.predictions import read_predictions
 
     try:

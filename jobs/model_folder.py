@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from peace.files import write_text
+from peace.files import read_json, write_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,9 +45,14 @@ def build_model(
             pip_requirements=_requirements(),
             metadata={"labels": list(predictor.labels), "rate_hz": predictor.signal.rate, "samples": predictor.length},
         )
-    card = model_card(name, predictor.meta, predictor.full_names(), metrics, synthetic)
+    card = model_card(name, predictor.meta, predictor.full_names(), metrics, synthetic, _trained_on(run))
     write_text(folder / "README.md", card)
     return folder
+
+
+def _trained_on(run: Path) -> int | None:
+    result = run / "result.json"
+    return read_json(result).get("trained_on") if result.exists() else None
 
 
 def signature(predictor: Predictor) -> ModelSignature:

@@ -206,9 +206,16 @@ def _lineage(job: Job, predictor: Predictor, metrics: dict[str, Any] | None) -> 
         "descriptor_digest": meta.descriptor_digest,
         "code_version": meta.code_version,
         "trained_in": str(Path(job.args.run).absolute()),
-        "macro_auc": None if metrics is None else f"{metrics['macro_auc']:.4f}",
+        **_headline(metrics),
     }
     return {f"peace.{key}": str(value) for key, value in known.items() if value}
+
+
+def _headline(metrics: dict[str, Any] | None) -> dict[str, str]:
+    if metrics is None:
+        return {}
+    auc = {key: f"{metrics[key]:.4f}" for key in ("macro_auc", "macro_auc_low", "macro_auc_high") if metrics[key]}
+    return {**auc, "test_records": str(metrics["records"])}
 
 
 def _numbers(metrics: dict[str, Any] | None) -> dict[str, float]:

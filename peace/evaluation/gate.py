@@ -10,9 +10,16 @@ import numpy as np
 
 from peace.config import EvaluationConfig, PromotionConfig
 from peace.errors import DataError, nearest
-from peace.evaluation.age_bands import by_age
+from peace.evaluation.age_bands import band_summary, by_age
 from peace.evaluation.calibration import expected_calibration_error
-from peace.evaluation.intervals import PairedDifference, aligned, auc_intervals, paired_difference, weighted_auc
+from peace.evaluation.intervals import (
+    PairedDifference,
+    aligned,
+    auc_by_label,
+    auc_intervals,
+    judged_labels,
+    paired_difference,
+)
 from peace.evaluation.predictions import Predictions
 from peace.files import digest
 
@@ -120,24 +127,6 @@ def summary(predictions: Predictions, evaluation: EvaluationConfig) -> dict[str,
     }
 
 
-def band_summary(part: Predictions, evaluation: EvaluationConfig, min_count: int) -> dict[str, Any]:
-    """Macro AUC of one age band's records with its interval, over the labels that have `min_count` of each class."""
-    scored = judged_labels(part, min_count)
-    found: dict[str, Any] = {"records": len(part), "patients": part.patients, "labels": len(scored)}
-    if not scored:
-        return found | {"macro_auc": None, "macro_auc_low": None, "macro_auc_high": None}
-    intervals = auc_intervals(part, scored, evaluation.bootstrap, evaluation.level, evaluation.seed)
-    macro = float(np.mean(list(auc_by_label(part, scored).values())))
-    return found | {"macro_auc": macro, "macro_auc_low": intervals.macro_low, "macro_auc_high": intervals.macro_high}
-
-
-def judged_labels(predictions: Predictions, min_count: int) -> list[str]:
-    """Labels with so many positives and negatives among these records."""
-    positives = predictions.target_nk.sum(axis=0)
-    few = np.minimum(positives, len(predictions) - positives)
-    return [label for label, count in zip(predictions.labels, few, strict=True) if count >= min_count]
-
-
 def calibration_error(predictions: Predictions) -> float:
     """Mean expected calibration error of the labels that have both classes."""
     scored = [predictions.labels.index(label) for label in judged_labels(predictions, 1)]
@@ -225,10 +214,3 @@ def _calibration(candidate: Predictions, champion: Predictions | None, gate: Pro
         words = f"calibration error {error:.3f}, the champion's {before:.3f}, {gate.calibration_rise:g} more allowed"
         checks.append(Check("calibration rise", "all labels", error <= limit, error, limit, words))
     return checks
-
-
-def auc_by_label(predictions: Predictions, labels: Sequence[str]) -> dict[str, float]:
-    """AUC of each of these labels, which must have both classes among these records."""
-    columns = [predictions.labels.index(label) for label in labels]
-    values = weighted_auc(predictions, columns, np.ones((1, len(predictions))))[0]
-    return {label: float(value) for label, value in zip(labels, values, strict=True)}

@@ -146,6 +146,20 @@ def weighted_auc(
     return result
 
 
+def judged_labels(predictions: Predictions, min_count: int) -> list[str]:
+    """Labels with so many positives and negatives among these records."""
+    positives = predictions.target_nk.sum(axis=0)
+    few = np.minimum(positives, len(predictions) - positives)
+    return [label for label, count in zip(predictions.labels, few, strict=True) if count >= min_count]
+
+
+def auc_by_label(predictions: Predictions, labels: Sequence[str]) -> dict[str, float]:
+    """AUC of each of these labels, which must have both classes among these records."""
+    columns = [predictions.labels.index(label) for label in labels]
+    values = weighted_auc(predictions, columns, np.ones((1, len(predictions))))[0]
+    return {label: float(value) for label, value in zip(labels, values, strict=True)}
+
+
 def percentiles(values: NDArray[np.float64], level: float) -> tuple[float, float]:
     """The central interval that holds `level` of the values, NaN apart; (NaN, NaN) where there are none."""
     known = values[~np.isnan(values)]

@@ -9,11 +9,13 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1
 
 from peace.config import EvaluationConfig
 from peace.errors import DataError
+from peace.evaluation.age_bands import band_summary, by_age
 from peace.evaluation.calibration import brier, expected_calibration_error
 from peace.evaluation.intervals import AucIntervals, auc_intervals
 from peace.evaluation.predictions import Predictions
 from peace.evaluation.thresholds import fit_thresholds, unfitted
 
+BAND_COUNT = 10  # positives and negatives that a label needs to count in an age band
 MACRO = ("auc", "f1", "balanced_accuracy", "average_precision", "ece", "brier")
 
 
@@ -45,6 +47,7 @@ def evaluate(predictions: Predictions, config: EvaluationConfig) -> dict[str, An
         "macro_average_precision": macro["macro_average_precision"],
         "calibration": {"ece": macro["macro_ece"], "brier": macro["macro_brier"]},
         "labels": labels,
+        "age_bands": {name: band_summary(part, config, BAND_COUNT) for name, part in by_age(test).items()},
         "left_out": left_out,
         "thresholds_not_fitted": unfitted(validation.target_nk, predictions.labels),
         "validation_records": len(validation),

@@ -15,8 +15,9 @@ def model_card(
     full_names: Mapping[str, str],
     metrics: Mapping[str, Any] | None,
     synthetic: bool = False,
+    trained_on: int | None = None,
 ) -> str:
-    """Markdown; `metrics` is the content of metrics.json where the run was evaluated."""
+    """Markdown; `metrics` is the content of metrics.json where the run was evaluated, `trained_on` counts records."""
     signal = meta.recipe["signal"]
     samples = round(signal["rate"] * signal["seconds"])
     cautions = [NOT_A_DEVICE, *([SYNTHETIC] if synthetic else [])]
@@ -28,10 +29,17 @@ def model_card(
             "the ECG alone: no text, age or report is read. Several findings may hold at once.",
             "",
             *(f"**{text}**\n" for text in cautions),
+            "## Intended use",
+            "",
+            "- Research on carrying ECG classifiers from adults to children: comparing methods, sorting recordings for",
+            "  review by people, teaching. Whoever reads the output must be able to read the ECG.",
+            "- Not for diagnosis, triage or monitoring of patients, and not for recordings other than resting ECGs.",
+            "",
             "## Data",
             "",
             f"- adapted to: {meta.cohort} (protocol: {meta.protocol})",
             f"- label set: {meta.label_set} (digest {meta.label_set_digest})",
+            *_amounts(trained_on, metrics),
             f"- code: peace-ray {meta.code_version or 'unknown'}",
             "",
             "## Input",
@@ -79,4 +87,24 @@ def _results(meta: CheckpointMeta, full_names: Mapping[str, str], metrics: Mappi
         "| label | finding | AUC | positives | F1 | balanced accuracy | threshold |",
         "|-|-|-|-|-|-|-|",
         *rows,
+        *_ages(metrics),
     ]
+
+
+def _ages(metrics: Mapping[str, Any]) -> list[str]:
+    if not metrics["age_bands"]:
+        return ["", "The ages of the test records are not known."]
+    rows = [
+        f"| {name} | {with_interval(band['macro_auc'], band['macro_auc_low'], band['macro_auc_high'])} | "
+        f"{band['labels']} | {band['records']} |"
+        for name, band in metrics["age_bands"].items()
+    ]
+    return ["", "| age | macro AUC | labels with 10 of each class | test records |", "|-|-|-|-|", *rows]
+
+
+def _amounts(trained_on: int | None, metrics: Mapping[str, Any] | None) -> list[str]:
+    lines = [] if trained_on is None else [f"- labelled training records of that cohort: {trained_on}"]
+    if metrics is not None:
+        patients = "" if metrics["patients"] is None else f" of {metrics['patients']} patients"
+        lines.append(f"- tested on {metrics['records']} records{patients} that no training has seen")
+    return lines

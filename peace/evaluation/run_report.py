@@ -37,9 +37,27 @@ def write_run_report(
     sections = [
         Section("", facts=_opening(run, metrics), notes=_cautions(run, metrics)),
         Section("By label", _reading(metrics), table=_label_table(run, metrics)),
+        *age_sections(metrics),
         Section("Figures", figures=figures),
     ]
     return write_report(path, f"Evaluation of {run.name}", sections)
+
+
+def age_sections(metrics: Mapping[str, Any]) -> list[Section]:
+    """A table of the age bands; nothing where no age is known."""
+    rows = [
+        (
+            name,
+            with_interval(band["macro_auc"], band["macro_auc_low"], band["macro_auc_high"]),
+            *(str(band[key]) for key in ("labels", "records")),
+        )
+        for name, band in metrics["age_bands"].items()
+    ]
+    text = (
+        f"Over the labels that have {FEW_POSITIVES} positives and negatives in the band; others are not judged there."
+    )
+    table = ReportTable(("age", "macro AUC (interval)", "labels", "records"), rows)
+    return [Section("By age", [text], table=table)] if rows else []
 
 
 def _opening(run: RunFacts, metrics: Mapping[str, Any]) -> list[tuple[str, str]]:

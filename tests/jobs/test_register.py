@@ -1,17 +1,22 @@
 """`peace register`, and what a fresh process gets back from the registry."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from mlflow_server import free_port
 from predictions_table import predictions_frame
 from small_model import write_record, write_run
 
 from jobs.cli import main
+from jobs.tracking_server import server_environment, wait_until_up
 from peace.inference import Prediction, Predictor
 
 ASK = """
@@ -69,6 +74,9 @@ def test_the_version_says_what_it_is(here: Path) -> None:
     metrics = json.loads((here / "run" / "metrics.json").read_text())
     assert f"Macro AUC {metrics['macro_auc']:.3f}" in version.description
     assert "not a medical device" in version.description
+    assert "| infant (28 days to 1 year) |" in version.description
+    assert "## Intended use" in version.description
+    assert "There is no champion yet" in client_of(here).get_registered_model("small").description
 
 
 def test_weights_are_safetensors_and_nothing_is_pickled(here: Path) -> None:
@@ -97,6 +105,40 @@ def test_a_fresh_process_gets_the_same_probabilities(here: Path) -> None:
     assert {absent[name] for name in predictor.labels} == {None}
     assert absent["refused"].startswith("missing_header")
     assert said["example"] == [2, 12, predictor.length]
+
+
+@pytest.mark.heavy
+def test_it_is_served_over_http_and_says_the_same(here: Path) -> None:
+    predictor = Predictor.load(here / "run")
+    ecg_mv = np.random.default_rng(2).normal(0, 0.3, (2, 12, predictor.length)).astype(np.float32)
+    uri = f"http://127.0.0.1:{(port := free_port())}"
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/small@candidate"]
+    command += ["--env-manager", "local", "--port", str(port), "--workers", "1"]
+    environment = {**server_environment(), "MLFLOW_TRACKING_URI": f"sqlite:///{here / 'mlflow.db'}"}
+    log = here / "serve.log"
+    with log.open("wb") as words:
+        server = subprocess.Popen(command, env=environment, stdout=words, stderr=words, start_new_session=True)
+    try:
+        wait_until_up(uri, server, log, patience=300)
+        arrays = ask(uri, {"inputs": ecg_mv.tolist()})
+        said = [[row[label] for label in predictor.labels] for row in arrays]
+        np.testing.assert_allclose(said, predictor.predict_array(ecg_mv), atol=1e-6)
+        good, absent = ask(uri, {"dataframe_split": {"columns": ["path"], "data": [["good.hea"], ["absent.hea"]]}})
+        expected = predictor.predict_file(here / "good.hea")
+        assert isinstance(expected, Prediction)
+        assert {name: good[name] for name in predictor.labels} == pytest.approx(expected.probabilities, abs=1e-6)
+        assert absent["refused"].startswith("missing_header")
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def ask(uri: str, question: dict) -> list:
+    request = urllib.request.Request(
+        f"{uri}/invocations", json.dumps(question).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        return json.load(answer)["predictions"]
 
 
 def test_predict_takes_a_registered_model(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,7 +70,8 @@ def is_english(text: str) -> bool:
     known_words = load_wording().english, load_wording().other_languages
     english, foreign = (sum(word in known for word in words) for known in known_words)
     accented = sum(any(letter > "\x7f" for letter in word) for word in words)
-    return not (foreign + accented >= 2 and foreign + accented > english)
+    other = foreign + accented
+    return not ((other >= 2 and other > english) or (other >= 1 and english == 0 and len(words) >= 6))
 
 
 def _json(text: str) -> Any:

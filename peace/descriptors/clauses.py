@@ -32,6 +32,12 @@ _POSSIBLE = re.compile(
     r"\b(may|might|can|could|possibl[ey]|sometimes|occasionally|rarely|often|where|unless|if|except|allow\w*|secondary)\b",
     re.I,
 )
+# two adjectives of one wave are no enumeration
+_PAIR = re.compile(
+    r"\b(tall|high|small|low|broad|wide|narrow|deep|shallow|abnormal|normal|peaked|flat|notched|upright), "
+    r"(\w+) (?=(?:terminal |initial )?(?:P|Q|R|S|T|PR|QRS|negative|positive)\b)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class Statement:
 def clauses(text: str) -> list[tuple[str, bool]]:
     """Clauses of a text, and whether an enumeration that began with a negation goes on into it."""
     found: list[tuple[str, bool]] = []
-    for sentence in _SENTENCE.split(text):
+    for sentence in _SENTENCE.split(_PAIR.sub(r"\1 \2 ", text)):
         parts = [part.strip() for part in _COMMA.split(sentence) if part and part.strip()]
         listed = [_ends_a_list(part) for part in parts]
         first = next((at for at, part in enumerate(parts) if re.search(r"\b(no|without|neither)\b", part, re.I)), None)

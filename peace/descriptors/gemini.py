@@ -57,7 +57,11 @@ class Gemini:
             retry_options=types.HttpRetryOptions(attempts=1),
         )
         if os.environ.get("GOOGLE_GENAI_USE_VERTEXAI", "").lower() in ("1", "true"):
-            self.client = genai.Client(vertexai=True, http_options=options)
+            try:
+                self.client = genai.Client(vertexai=True, http_options=options)
+            except Exception as error:  # no credentials, no project: the library and google-auth have many words for it
+                reason = without_key(str(error)).splitlines()[0][:200]
+                raise ConfigError(f"no access to Vertex AI ({type(error).__name__}): {reason}") from None
         elif key := os.environ.get(KEY, "").strip():
             self.client = genai.Client(api_key=key, vertexai=False, http_options=options)
         else:

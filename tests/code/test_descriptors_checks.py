@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,9 @@ from peace.descriptors.criteria import load_criteria
 from peace.descriptors.numbers import quantities
 from peace.errors import DataError
 
+OTHER_SIDE = {"left": "right", "right": "left", "Left": "Right", "Right": "Left"}
+OTHER_LEAD = {"V1": "V5", "V2": "V6", "V3": "V6", "V5": "V1", "V6": "V2", "I": "III", "II": "aVL", "III": "I"}
+OTHER_LEAD |= {"aVF": "aVL", "aVL": "aVF"}
 LINES = [
     line.partition(":")
     for line in (Path(__file__).with_name("descriptor_texts.txt")).read_text().splitlines()
@@ -64,6 +69,38 @@ def test_every_planted_mistake_is_found(curated: Descriptors) -> None:
         "language",
         "empty",
     }
+
+
+def turned(text: str) -> str:
+    return re.sub(r"\b(left|right|Left|Right)", lambda found: OTHER_SIDE[found[0]], text)
+
+
+def moved(text: str) -> str:
+    return re.sub(r"\b(V[1-6]|III|II|I|aV[LF])\b", lambda found: OTHER_LEAD.get(found[0], found[0]), text)
+
+
+def scaled(text: str, factor: float) -> str:
+    return re.sub(r"\d+(\.\d+)?(?= (ms|mV|degrees))", lambda found: f"{float(found[0]) * factor:g}", text)
+
+
+@pytest.mark.parametrize(
+    ("corrupt", "blind"),
+    [(turned, 1), (moved, 0), (lambda text: scaled(text, 10), 0), (lambda text: scaled(text, 0.1), 0)],
+    ids=["left for right", "other leads", "numbers times ten", "numbers by ten"],
+)
+def test_a_systematic_slip_is_found_wherever_it_can_happen(
+    curated: Descriptors, corrupt: Callable[[str], str], blind: int
+) -> None:
+    tried, missed = 0, []
+    for label, texts in zip(curated.labels, curated.texts, strict=True):
+        for axis, text in zip(AXES, texts, strict=True):
+            if corrupt(text) != text:
+                tried += 1
+                found = check_descriptors(planted(curated, label, axis, corrupt(text)))
+                if not any(one.label == label and one.severity == "error" for one in found):
+                    missed.append((label, axis, corrupt(text)))
+    assert tried >= 7
+    assert len(missed) <= blind, missed
 
 
 def test_sound_texts_in_other_words_are_left_alone(curated: Descriptors) -> None:

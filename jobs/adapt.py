@@ -90,9 +90,10 @@ def _tune(job: Job, start: Path, shards: Path) -> dict[str, Any]:
     from jobs.finish import finish_training
     from jobs.training import train_on_ray
     from peace.checkpoint import read_meta
-    from peace.learning.train import TrainingPlan, adapted_config
+    from peace.learning.train import TrainingPlan, adapted_config, with_descriptors
+    from peace.shards import ShardSet
 
-    config = adapted_config(job.config, read_meta(start)[0])
+    config = with_descriptors(adapted_config(job.config, read_meta(start)[0]), ShardSet.open(shards))
     chosen = shots_of(job, shards) if job.config.adapt.protocol == "few-shot" else None
     plan = TrainingPlan(config, "adapt", str(shards), str(start), chosen)
     best = train_on_ray(job, plan)

@@ -25,7 +25,7 @@ from jobs.progress_file import telling_progress
 from jobs.run_directory import earlier_result, only_writer, prepared, run_log
 from peace.config import Config, dump_config, load_config
 from peace.errors import ConfigError, PeaceError
-from peace.files import digest, write_json, write_text
+from peace.files import digest, file_digest, write_json, write_text
 from peace.places import fault_of, is_remote, looks_remote, place
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def execute(verb: Verb, args: argparse.Namespace, overrides: Sequence[str] = ())
     out = prepared(out)
     values = config.model_dump(mode="json")
     read = {name: values[name] for name in verb.sections}
-    identity = digest({"verb": verb.name, "config": read, "inputs": verb.identity(args)})
+    identity = digest({"verb": verb.name, "config": read, "inputs": _inputs(verb, args, config)})
     with ExitStack() as stack:
         stack.enter_context(only_writer(out))
         finished = earlier_result(out, verb.name, verb.final, identity, read, args.fresh)
@@ -203,6 +203,17 @@ def execute(verb: Verb, args: argparse.Namespace, overrides: Sequence[str] = ())
         run.artifact(out / "config.yaml")
         run.artifact(out / "result.json")
         return result
+
+
+def _inputs(verb: Verb, args: argparse.Namespace, config: Config) -> Any:
+    """What makes two calls the same run besides the configuration; descriptors of one's own count by their bytes."""
+    given = verb.identity(args)
+    if "objective" not in verb.sections:
+        return given
+    from peace.descriptors.texts import EMBEDDED, find_descriptors
+
+    source = config.objective.descriptors
+    return given if source in EMBEDDED else {"given": given, "descriptors": file_digest(find_descriptors(source))}
 
 
 def show(tables: Sequence[Table]) -> None:

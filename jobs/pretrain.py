@@ -41,11 +41,13 @@ def work(job: Job) -> dict[str, Any]:
     from jobs.cluster_session import ray_session
     from jobs.finish import finish_training
     from jobs.training import train_on_ray
-    from peace.learning.train import TrainingPlan, check_target
+    from peace.learning.train import TrainingPlan, check_target, with_descriptors
+    from peace.shards import ShardSet
 
     shards = args_shards(job)
     target = str(job.args.target_shards.absolute()) if job.args.target_shards else None
-    plan = TrainingPlan(job.config.model_dump(mode="json"), "pretrain", str(shards), target_shards=target)
+    config = with_descriptors(job.config.model_dump(mode="json"), ShardSet.open(shards))
+    plan = TrainingPlan(config, "pretrain", str(shards), target_shards=target)
     check_target(plan)
     with ray_session(job.config.ray):
         best = train_on_ray(job, plan)

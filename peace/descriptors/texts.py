@@ -188,6 +188,11 @@ def read_descriptors(path: Path) -> DescriptorsFile:
 _FIELD = {"schema": "schema_version"}
 
 
+def locate_descriptors(source: str) -> str:
+    """The same source as it is named from anywhere: an embedded set by its name, a file by its absolute path."""
+    return source if source in EMBEDDED else str(find_descriptors(source).absolute())
+
+
 def find_descriptors(source: str | Path) -> Path:
     """The file that is meant: an embedded set, a file, or the one in a directory. Raises DataError."""
     if str(source) in EMBEDDED:

@@ -11,7 +11,7 @@ import torch
 
 from peace.checkpoint import CheckpointMeta, load_classifier, load_training, read_meta
 from peace.config import Config, TrainingConfig, build_config, merge
-from peace.descriptors import load_descriptors
+from peace.descriptors import load_descriptors, locate_descriptors
 from peace.errors import ConfigError, DataError
 from peace.learning.course import Course, Hooks, Leaving
 from peace.learning.data import BesideUnlabelled, MemorySource, Source
@@ -133,6 +133,16 @@ def _take_over(classifier: EcgClassifier, start: EcgClassifier) -> None:
         state = {name: value for name, value in state.items() if not name.startswith("query.")}
         state |= {f"linear.{name}": torch.zeros_like(value) for name, value in classifier.linear.state_dict().items()}
     classifier.load_state_dict(state)
+
+
+def with_descriptors(values: dict[str, Any], shards: ShardSet) -> dict[str, Any]:
+    """A configuration whose descriptors a worker finds too, which has a working directory of its own.
+
+    Raises DataError before anything is started where they are missing, incomplete, or stopped by a check.
+    """
+    objective = build_config(values).objective
+    load_descriptors(objective.descriptors, shards.labels, objective.allow_findings)
+    return merge(values, {"objective": {"descriptors": locate_descriptors(objective.descriptors)}})
 
 
 def check_target(plan: TrainingPlan) -> None:

@@ -10,6 +10,7 @@ from peace.config import RayConfig
 from peace.errors import ConfigError
 
 WORKER_MB = 800  # of memory: Python, torch and Ray, before any record
+UNTOLD = 2.0**60  # bytes of memory of a machine that does not tell
 Resources = Mapping[str, float]
 
 
@@ -54,19 +55,17 @@ def check_room(settings: RayConfig, needs: Resources, nodes: Sequence[Resources]
     rooms = [min(int(node.get(name, 0.0) / count + 1e-6) for name, count in needs.items() if count) for node in nodes]
     if sum(rooms) < least:
         raise ConfigError(
-            f"{least} workers of {_listed(needs)} each: the cluster has {_listed(_summed(needs, nodes))} on "
+            f"{_workers(least)} of {_listed(needs)} each: the cluster has {_listed(_summed(needs, nodes))} on "
             f"{len(nodes)} machine{'s' * (len(nodes) != 1)}, room for {sum(rooms)}"
         )
     if "memory" in needs:
         return
     bytes_each = (WORKER_MB + held_mb) * 2**20
-    fits = sum(
-        min(room, int(node.get("memory", math.inf) / bytes_each)) for room, node in zip(rooms, nodes, strict=True)
-    )
+    fits = sum(min(room, int(node.get("memory", UNTOLD) / bytes_each)) for room, node in zip(rooms, nodes, strict=True))
     if fits < least:
         memory = sum(node.get("memory", 0.0) for node in nodes) / 2**30
         raise ConfigError(
-            f"{least} workers of about {bytes_each / 2**30:.1f} GiB memory each: the cluster has {memory:.1f} GiB, "
+            f"{_workers(least)} of about {bytes_each / 2**30:.1f} GiB memory each: the cluster has {memory:.1f} GiB, "
             f"room for {fits}; a lower ray.in_memory_mb streams the records"
         )
 
@@ -79,3 +78,7 @@ def _listed(resources: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{count:g} {name}{'s' * (name in ('CPU', 'GPU') and count != 1)}" for name, count in resources.items()
     )
+
+
+def _workers(count: int) -> str:
+    return "1 worker" if count == 1 else f"{count} workers"

@@ -152,7 +152,7 @@ class Course:
             self.epoch, self.best, self.stale = progress["epoch"], progress["best"], progress["stale"]
             self.history = progress["history"]
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = (str(error).splitlines() or [""])[-1].strip()
             raise DataError(
                 f"checkpoint {place} does not fit this training: {reason}; start over with --fresh"
             ) from None

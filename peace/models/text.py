@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from peace.errors import ConfigError
+from peace.models.packed import PackedTexts, can_be_packed
 from peace.models.text_loading import load_text_model
 
 if TYPE_CHECKING:
@@ -96,16 +96,24 @@ class TextEncoder(nn.Module):
         return _Prefix(hidden, tuple(rest), kwargs, tokens["attention_mask"], device)
 
     def _finish(self, prefix: _Prefix) -> Tensor:
-        hidden = prefix.hidden
         layers = list(self.model.encoder.layer[self.frozen_layers :])
-        # the pooler looks at the first token alone, so the last layer need not make the others
-        last = (
-            layers.pop() if layers and self.pooling == "pooler" and type(layers[-1]).__name__ == "BertLayer" else None
-        )
+        if layers and all(map(can_be_packed, layers)):
+            return self._finish_packed(layers, prefix)
+        hidden = prefix.hidden
         for layer in layers:
             out = layer(hidden, *prefix.args, **prefix.kwargs)
             hidden = out[0] if isinstance(out, tuple) else out
-        return self._pool(hidden if last is None else _first_token(last, hidden, prefix.mask), prefix.mask)
+        return self._pool(hidden, prefix.mask)
+
+    def _finish_packed(self, layers: list[Any], prefix: _Prefix) -> Tensor:
+        packed = prefix.packed
+        hidden = packed.pack(prefix.hidden)
+        for layer in layers[:-1]:
+            hidden = packed.layer(layer, hidden)
+        if self.pooling == "pooler":  # which looks at the first token alone
+            return self.model.pooler(packed.first_tokens(layers[-1], hidden)[:, None])
+        hidden = packed.layer(layers[-1], hidden)
+        return self._pool(hidden[packed.places], prefix.mask)
 
     def _pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
         if self.pooling == "pooler":
@@ -123,20 +131,6 @@ class TextEncoder(nn.Module):
         return next(self.model.parameters()).device
 
 
-def _first_token(layer: Any, hidden_nld: Tensor, mask_nl: Tensor) -> Tensor:
-    """What a layer of BERT makes of the first token of each text, (n, 1, hidden): a sixth of the whole layer's work."""
-    attention = layer.attention.self
-    first = hidden_nld[:, :1]
-    queries, keys, values = (
-        projected.unflatten(-1, (-1, attention.attention_head_size)).transpose(1, 2)
-        for projected in (attention.query(first), attention.key(hidden_nld), attention.value(hidden_nld))
-    )
-    seen = mask_nl[:, None, None, :].bool()
-    found = functional.scaled_dot_product_attention(queries, keys, values, seen)
-    attended = layer.attention.output(found.transpose(1, 2).flatten(2), first)
-    return layer.output(layer.intermediate(attended), attended)
-
-
 class _Prefix:
     """What the frozen layers made of the texts, and how the library called the layer after them."""
 
@@ -144,3 +138,4 @@ class _Prefix:
         self, hidden: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any], mask: Tensor, device: torch.device
     ) -> None:
         self.hidden, self.args, self.kwargs, self.mask, self.device = hidden, args, kwargs, mask, device
+        self.packed = PackedTexts(mask)

@@ -36,7 +36,8 @@ def test_the_kept_prefix_equals_the_plain_path_and_stays_so_while_training(froze
             kept = [parameter.grad.clone() for parameter in learned]
             optimiser.zero_grad()
             encoder.encode(TEXTS).square().sum().backward()
-            assert all(torch.equal(parameter.grad, grad) for parameter, grad in zip(learned, kept, strict=True))
+            for parameter, grad in zip(learned, kept, strict=True):
+                torch.testing.assert_close(grad, parameter.grad, rtol=1e-4, atol=1e-6)
             optimiser.step()
     assert torch.equal(encoder(), first) == (frozen == 2)
 

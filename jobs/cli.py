@@ -25,6 +25,7 @@ VERBS = {
     "predict": "label probabilities of WFDB records, from the ECG alone",
     "register": "put an adapted model into the MLflow registry",
     "promote": "make a registered model champion, if it passes a gate",
+    "leaderboard": "registered versions and evaluated runs with their AUCs, best first",
     "rollback": "put the previous champion back",
     "track": "send MLflow what it missed while it was down, or start a server of it",
     "demo": "the whole path on synthetic cohorts",

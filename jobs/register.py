@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,6 +145,8 @@ def _create_version(
     metrics: dict[str, Any] | None,
 ) -> str:
     """Upload the model's folder and make a version of it; gives the version."""
+    from mlflow.entities import Metric
+
     run_id = job.run.run_id
     assert run_id is not None
     source_run = _source_run(client, Path(job.args.run), run_id)
@@ -154,8 +157,9 @@ def _create_version(
     )
     client.log_model_artifacts(model.model_id, str(folder))
     client.finalize_logged_model(model.model_id, "READY")
-    for key, value in _numbers(metrics).items():
-        client.log_metric(run_id, key, value, model_id=model.model_id)
+    now = int(time.time() * 1000)
+    numbers = [Metric(key, value, now, 0, model_id=model.model_id) for key, value in _numbers(metrics).items()]
+    client.log_batch(run_id, metrics=numbers)
     _make_name(client, name, experiment)
     version = client.create_model_version(
         name,
@@ -222,7 +226,11 @@ def _numbers(metrics: dict[str, Any] | None) -> dict[str, float]:
     if metrics is None:
         return {}
     overall = {f"test/{key}": value for key, value in metrics.items() if key.startswith("macro_")}
-    labels = {f"test/auc/{label}": values["auc"] for label, values in metrics["labels"].items()}
+    labels = {
+        f"test/auc{end}/{label}": values[f"auc{end}"]
+        for label, values in metrics["labels"].items()
+        for end in ("", "_low", "_high")
+    }
     return {key: float(value) for key, value in (overall | labels).items() if value is not None}
 
 

@@ -171,6 +171,28 @@ def test_a_job_killed_after_registering_makes_no_second_version(here: Path) -> N
     assert len(client_of(here).search_model_versions("name='small'")) == 1
 
 
+def test_the_leaderboard_shows_it(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "--run", "run", "--out", "again", "evaluation.bootstrap=20"]) == 0
+    capsys.readouterr()
+    assert main(["leaderboard", "--json", "--out", str(tmp_path / "board")]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    metrics = json.loads((here / "run" / "metrics.json").read_text())
+    version = next(row for row in rows if row["name"] == "small")
+    (run,) = [row for row in rows if row["kind"] == "run"]
+    assert version["aliases"] == ["candidate"]
+    for row in (version, run):
+        assert (row["cohort"], row["protocol"], row["records"]) == ("zzu", "full", metrics["records"])
+        assert row["macro_auc_low"] == pytest.approx(metrics["macro_auc_low"], abs=1e-4)
+        assert row["labels"]["LVH"] == pytest.approx(
+            {name: metrics["labels"]["LVH"][name] for name in ("auc", "auc_low", "auc_high")}
+        )
+    header, *lines = (tmp_path / "board" / "leaderboard.csv").read_text().splitlines()
+    assert "auc_LVH,auc_low_LVH,auc_high_LVH" in header
+    assert len(lines) == len(rows)
+    assert f"{metrics['macro_auc']:.3f} (" in (tmp_path / "board" / "leaderboard.html").read_text()
+    assert main(["leaderboard", "--name", "nobody"]) == 2
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from jobs.cluster_session import ENVIRONMENT
 from jobs.cluster_start import STOP_SECONDS
 from jobs.job_client import LOOPBACK
+from jobs.tracking import COMMIT_VARIABLE, git_commit
 from peace.config import Config
 from peace.errors import ConfigError
 from peace.places import STORE_ENVIRONMENT, place
@@ -106,8 +107,20 @@ def refuse_unseen(paths: Mapping[str, str], shared: Sequence[str], address: str)
             )
 
 
+def is_this_machine(address: str) -> bool:
+    """Whether an address is one of this machine's own: where it is not, the cluster is certainly elsewhere."""
+    import psutil
+
+    host = urlsplit(address).hostname
+    own = {item.address for items in psutil.net_if_addrs().values() for item in items}
+    try:
+        return bool({str(found[4][0]) for found in socket.getaddrinfo(host, None)} & own)
+    except OSError:
+        return False
+
+
 def sees_this_machine(nodes: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether every node of the cluster is this machine, so that local paths hold everywhere on it."""
+    """Whether every node of the cluster is this machine: a loopback address may lead through a tunnel."""
     return bool(nodes) and all(node.get("hostname") == socket.gethostname() for node in nodes)
 
 
@@ -137,15 +150,15 @@ def tracking(config: Config, local_server: str | None, here: bool, address: str)
     return uri
 
 
-def environment(named: Sequence[str], tracking_uri: str | None) -> dict[str, str]:
+def environment(named: Sequence[str]) -> dict[str, str]:
     """Variables of the job, its tasks and actors; none of them a secret, since Ray shows them to whoever may look.
 
     Raises ConfigError for a NAME=VALUE that reads like one.
     """
     variables = {name: os.environ[name] for name in STORE_ENVIRONMENT if name in os.environ}
     variables |= ENVIRONMENT | {"PYTHONUNBUFFERED": "1", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}
-    if tracking_uri is not None:
-        variables["MLFLOW_TRACKING_URI"] = tracking_uri
+    if commit := git_commit():
+        variables[COMMIT_VARIABLE] = commit
     for item in named:
         name, equals, value = item.partition("=")
         if not equals or not name.isidentifier():

@@ -114,22 +114,25 @@ def _whole(out: Path) -> str:
 
 def work(job: Job) -> dict[str, Any]:
     """Submit, follow, and give how it ended."""
-    from jobs.job_client import asked, connect, exit_code_of, find_address, job_details, local_cluster
+    from jobs.job_client import connect, exit_code_of, find_address, job_details, local_cluster
     from jobs.job_follow import follow
     from jobs.job_list import described
-    from jobs.submission import environment, package, refuse_unseen, sees_this_machine, tracking
+    from jobs.submission import environment, is_this_machine, package, refuse_unseen, sees_this_machine, tracking
 
     args = job.args
     inner = read_line(args.verb, args.arguments, args.overrides)
     address = find_address(args.address)
+    variables = environment(args.env)
+    if not is_this_machine(address):
+        refuse_unseen(inner.paths, args.shared, address)
     client = connect(address)
-    summary = asked(address, lambda: client._do_request("GET", "/nodes?view=summary").json())
-    here = sees_this_machine([node for node in summary["data"]["summary"] if node["raylet"].get("state") == "ALIVE"])
+    here = is_this_machine(address) and sees_this_machine(_nodes(client, address))
     if not here:
         refuse_unseen(inner.paths, args.shared, address)
     local = local_cluster(address)
     uri = tracking(inner.config, local.mlflow if local else None, here, address)
-    variables = environment(args.env, uri)
+    if uri is not None:
+        variables["MLFLOW_TRACKING_URI"] = uri
     name = f"{inner.name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
     with package(inner.files) as folder:
         _submit(client, address, name, inner, {"working_dir": str(folder), "env_vars": variables})
@@ -148,6 +151,14 @@ def work(job: Job) -> dict[str, Any]:
     ended = details is not None
     details = details or job_details(client, address, name)
     return {"address": address, **described(details), "exit_code": exit_code_of(details) if ended else 0}
+
+
+def _nodes(client: JobSubmissionClient, address: str) -> list[dict[str, Any]]:
+    """The living nodes of the cluster."""
+    from jobs.job_client import asked
+
+    summary = asked(address, lambda: client._do_request("GET", "/nodes?view=summary").json())
+    return [node for node in summary["data"]["summary"] if node["raylet"].get("state") == "ALIVE"]
 
 
 def _submit(client: JobSubmissionClient, address: str, name: str, inner: Inner, runtime: dict[str, Any]) -> None:

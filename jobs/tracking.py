@@ -29,6 +29,7 @@ from peace.places import is_remote
 
 __all__ = ["RUN_ID_FILE", "Run", "open_run"]
 
+COMMIT_VARIABLE = "PEACE_COMMIT"
 VALUE_LIMIT = 6000  # characters of a parameter or tag that MLflow takes
 KEY_LIMIT = 250
 
@@ -174,10 +175,10 @@ def clean_name(name: str) -> str:
 
 
 def git_commit() -> str | None:
-    """The commit of the source tree that this package runs from; None for an installed copy."""
+    """The commit of the source tree that this package runs from, or that a submitted job came from; else None."""
     place = Path(__file__).resolve().parents[1]
     if not (place / ".git").exists():
-        return None
+        return os.environ.get(COMMIT_VARIABLE)
     try:
         answer = subprocess.run(
             ["git", "-C", str(place), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True

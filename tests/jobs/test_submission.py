@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import peace
 
 from jobs import cluster_processes
 from jobs.cluster_start import free_ports
 from jobs.job_client import find_address
 from jobs.job_follow import Printer
-from jobs.submission import environment, package, refuse_unseen, sees_this_machine, tracking
+from jobs.submission import environment, is_this_machine, package, refuse_unseen, sees_this_machine, tracking
 from jobs.submit import read_line
 from peace.config import load_config
 from peace.errors import ConfigError
@@ -88,6 +89,16 @@ def test_a_path_that_the_cluster_cannot_see_is_refused(line: list[str], override
     assert "--shared" in str(refused.value)
 
 
+def test_it_is_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+    """The address is of no machine at all (RFC 5737)."""
+    line = ["--shards", str(tmp_path), "--out", "s3://b/o", "--address", "http://203.0.113.77:8265"]
+    done = peace("submit", "pretrain", *line, cwd=tmp_path, timeout=60)
+    assert done.returncode == 2
+    assert "cannot see this machine's disk" in done.stderr
+    assert not is_this_machine("http://203.0.113.77:8265")
+    assert is_this_machine("http://localhost:8265")
+
+
 def test_what_the_cluster_can_see_is_taken() -> None:
     line = ["--shards", "/mnt/team/shards", "--out", "s3://b/o"]
     refuse_unseen(read_line("pretrain", line, ["objective.descriptors=curated"]).paths, ["/mnt/team"], HEAD)
@@ -115,13 +126,13 @@ def test_no_secret_enters_a_runtime_environment(monkeypatch: pytest.MonkeyPatch)
     for name in ("AWS_SECRET_ACCESS_KEY", "GEMINI_API_KEY", "RAY_AUTH_TOKEN", "MLFLOW_TRACKING_PASSWORD"):
         monkeypatch.setenv(name, "hush")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store")
-    variables = environment(["TZ=UTC"], "http://mlflow:5000")
+    variables = environment(["TZ=UTC"])
     assert variables["AWS_ENDPOINT_URL"] == "http://store"
     assert variables["TZ"] == "UTC"
     assert "hush" not in str(variables)
     for secret in ("GEMINI_API_KEY=hush", "MY_TOKEN=hush", "password=hush", "AWS_SECRET_ACCESS_KEY=hush"):
         with pytest.raises(ConfigError) as refused:
-            environment([secret], None)
+            environment([secret])
         assert "hush" not in str(refused.value)
 
 

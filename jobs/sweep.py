@@ -103,7 +103,7 @@ def _check(args: argparse.Namespace, space: Space) -> None:
 def work(job: Job) -> dict[str, Any]:
     """Run what is missing of the trials, then compare and report."""
     from jobs.sweep_conclude import conclude
-    from peace.files import write_text
+    from peace.files import write_json
     from peace.sweeps.ledger import Ledger
 
     name, space = space_of(job.args)
@@ -111,7 +111,8 @@ def work(job: Job) -> dict[str, Any]:
     if job.args.retry_failed:
         for trial in ledger.of("failed"):
             ledger.reopen(trial.number)
-    write_text(job.out / "space.json", space.model_dump_json(indent=2) + "\n")
+    settings = {"level": job.config.evaluation.level, "method": job.config.objective.method}
+    write_json(job.out / "sweep.json", {"name": name, **settings, "space": space.model_dump(mode="json")})
     facts = _run_missing(job, name, space, ledger)
     return conclude(job, name, space, ledger, facts)
 
@@ -132,9 +133,12 @@ def _run_missing(job: Job, name: str, space: Space, ledger: Ledger) -> list[tupl
     from jobs.sweep_room import room_for
     from jobs.sweep_run import run_trials
     from jobs.training import held_mb
+    from peace.shards import ShardSet
 
     with ray_session(job.config.ray):
         shards, start = _data(job, space)
+        opened = ShardSet.open(shards)
+        job.run.dataset(",".join(sorted(opened.statistics)), opened.digest, str(shards))
         asked = None if job.args.concurrency == "auto" else int(job.args.concurrency)
         held = held_mb(str(shards), job.config.ray.in_memory_mb)
         room = room_for(alive_nodes(), job.config.ray, asked, max(1, trials - closed), held)

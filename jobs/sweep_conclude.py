@@ -78,15 +78,16 @@ def write_best(job: Job, name: str, space: Space, best: Trial) -> None:
 
 
 def found_in(out: Path) -> dict[str, Any]:
-    """The result of a finished sweep, or what one under way has found. Raises DataError where there is none."""
+    """What the sweep in a directory has found, finished or under way. Raises DataError where there is none."""
     marker = out / "run.json"
     if not marker.exists() or read_json(marker)["verb"] != "sweep":
         raise DataError(f"{out} is not the directory of a `peace sweep`")
-    if (out / "result.json").exists():
-        return dict(read_json(out / "result.json"))
-    if not (out / "space.json").exists():
+    if not (out / "sweep.json").exists():
         raise DataError(f"the sweep in {out} has not begun a trial yet")
-    space = Space.model_validate(read_json(out / "space.json"))
-    ledger = Ledger(out / "trials", space.mode)
-    result = compared(out.name, space, ledger, 0.95, "peace")
-    return {**result, "best_config": None, "report": None}
+    settings = read_json(out / "sweep.json")
+    space = Space.model_validate(settings["space"])
+    result = compared(
+        settings["name"], space, Ledger(out / "trials", space.mode), settings["level"], settings["method"]
+    )
+    made = {"best_config": out / "best.yaml", "report": out / "report.html"}
+    return {**result, **{name: str(file.absolute()) if file.exists() else None for name, file in made.items()}}

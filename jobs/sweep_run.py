@@ -26,9 +26,8 @@ from peace.files import read_json
 from peace.places import is_remote, place
 from peace.sweeps.ledger import ENDED, FAULT, Ledger, Trial
 from peace.sweeps.space import Space, trial_values
-from peace.sweeps.summary import short_names
 
-TABLE_SECONDS = 30
+NOT_OF_AN_EPOCH = ("done", "first_step", BEST)
 
 
 def run_trials(job: Job, space: Space, ledger: Ledger, plan: TrialPlan, trials: int, start: dict[str, Any]) -> None:
@@ -57,7 +56,6 @@ def run_trials(job: Job, space: Space, ledger: Ledger, plan: TrialPlan, trials: 
             failure_config=tune.FailureConfig(max_failures=space.budget.retries),
             callbacks=[keeper],
             verbose=1,
-            progress_reporter=_reporter(space),
         ),
     )
     # what a trial died of is in its folder, in the table and on the page: no traces between Tune's tables
@@ -137,9 +135,12 @@ class Keeper(tune.Callback):
             if self.left or number not in self.runs:
                 return
             place = self.ledger.folder(number)
-            for epoch in read_history(place / "history.jsonl"):
-                self.curves[number].setdefault(int(epoch["epoch"]), epoch[self.space.metric])
             run = self.runs.pop(number)
+            for epoch in read_history(place / "history.jsonl"):
+                # with what a kill kept from Tune; a step that the run has already is not logged again
+                self.curves[number].setdefault(int(epoch["epoch"]), epoch[self.space.metric])
+                run.metrics(_figures(epoch), step=int(epoch["epoch"]))
+                run.series("gate_step", epoch.get("gate_steps", []), epoch.get("first_step", 0))
             run.tags({"status": status, **({"error": values["error"]} if values.get("error") else {})})
             for name, value in (values.get("test") or {}).items():
                 if name.startswith("macro_"):
@@ -159,7 +160,7 @@ class Keeper(tune.Callback):
         drawn = self.space.active(trial.parameters)
         config = build_config_or_none(trial_values(self.plan.config, drawn, trial.draw)) or self.job.config
         enabled = self.job.config.tracking.enabled
-        run = open_run(config, place, "sweep", self.job.run.run_id, enabled=enabled)
+        run = open_run(config, place, "sweep", self.job.run, enabled=enabled)
         draw = {"draw": trial.draw} if trial.draw is not None else {}
         chosen = {f"drawn/{key}": value for key, value in drawn.items()}
         run.tags({"trial": trial.number, "stage": self.space.stage, **draw, **chosen})
@@ -205,10 +206,12 @@ def _in_thread(work: Any) -> None:
 
 
 def _figures(result: dict[str, Any]) -> dict[str, float]:
-    """Those of Tune's figures that are the training's."""
+    """The training's own numbers among those of an epoch that Tune has added to."""
     from ray.tune.result import AUTO_RESULT_KEYS
 
-    own = {name: value for name, value in result.items() if name not in AUTO_RESULT_KEYS and name not in ("done", BEST)}
+    own = {
+        name: value for name, value in result.items() if name not in AUTO_RESULT_KEYS and name not in NOT_OF_AN_EPOCH
+    }
     return {name: value for name, value in own.items() if isinstance(value, int | float)}
 
 
@@ -221,15 +224,3 @@ def _last_words(trial: TuneTrial) -> str:
 
 def _name(trial: TuneTrial) -> str:
     return f"trial-{trial.config['trial']:04d}"
-
-
-def _reporter(space: Space) -> tune.CLIReporter:
-    """Tune's table: what was drawn, and how far it is."""
-    short = dict(zip(space.parameters, short_names(list(space.parameters)), strict=True))
-    return tune.CLIReporter(
-        metric_columns={"epoch": "epoch", space.metric: space.metric, BEST: BEST, "time_total_s": "seconds"},
-        parameter_columns=short,
-        max_report_frequency=TABLE_SECONDS,
-        metric=BEST,
-        mode=space.mode,
-    )

@@ -83,7 +83,9 @@ class EpochReport(TuneReportCallback):
         """Called by Ray Train's controller."""
         figures = {name: value for name, value in metrics[0].items() if isinstance(value, int | float)}
         self._values.append(figures[self._metric])
-        super().after_report(run_context, [{**figures, BEST: self._pick(self._values)}], None)
+        # what Tune's tables show are the first few
+        leading = {"epoch": figures["epoch"], self._metric: figures[self._metric], BEST: self._pick(self._values)}
+        super().after_report(run_context, [leading | figures], None)
 
 
 def _train(config: dict[str, Any], place: Path, plan: TrialPlan) -> None:

@@ -48,7 +48,15 @@ def write_sweep_report(
     if best is not None:
         headline = [(f"{best['metric']:.4f}", f"best {space.metric}"), (str(best["trial"]), "its trial")]
     notes = [*([SYNTHETIC] if synthetic else []), NOT_A_DEVICE]
-    sections = [Section("", [space.summary.capitalize() + ".", *_reading(space)], said, headline=headline, notes=notes)]
+    sections = [
+        Section(
+            "",
+            [f"{space.summary[:1].upper()}{space.summary[1:]}.", *_reading(space)],
+            said,
+            headline=headline,
+            notes=notes,
+        )
+    ]
     if best is not None:
         chosen = [(key, shown(value)) for key, value in best["parameters"].items()]
         sections.append(Section("Best trial", ["best.yaml holds its whole configuration."], chosen))
@@ -56,8 +64,6 @@ def write_sweep_report(
         caption = "Mean macro AUC on the test split over the draws, by labelled records per label; bands: the draws."
         figures = [(drawn["shots_curve"], caption)]
         sections.append(Section("AUC over shots", table=ReportTable(*curve_rows(curve)), figures=figures))
-    header, lines = table_rows(list(space.parameters), space.metric, space.mode, rows)
-    sections.append(Section("Trials", table=ReportTable(header, lines)))
     captions = {
         "parallel_coordinates": "A line a trial, through what was drawn, to its best epoch; orange: the best trial.",
         "importance": "fANOVA (Hutter et al. 2014): share of the variance over trials that a parameter explains.",
@@ -71,6 +77,8 @@ def write_sweep_report(
         errors = [[str(trial.number), trial.error or "", _drawn(space, trial)] for trial in failed]
         table = ReportTable(["trial", "error", "parameters"], errors, text_columns=3)
         sections.append(Section("Trials that failed", table=table))
+    header, lines = table_rows(list(space.parameters), space.metric, space.mode, rows)
+    sections.append(Section("Trials", table=ReportTable(header, lines)))
     return write_report(out / "report.html", f"Sweep: {name}", sections)
 
 

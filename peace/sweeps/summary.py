@@ -45,7 +45,9 @@ def best_of(space: Space, trials: Sequence[Trial]) -> dict[str, Any] | None:
     return {**found, "epoch": best.best_epoch, "parameters": space.active(best.parameters)}
 
 
-def table_rows(space_keys: Sequence[str], metric: str, mode: str, rows: Sequence[Mapping[str, Any]]) -> Any:
+def table_rows(
+    space_keys: Sequence[str], metric: str, mode: str, rows: Sequence[Mapping[str, Any]]
+) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the table of trials, the best first; a dash where a parameter had no say."""
     drawn = any("draw" in row for row in rows)
     header = ["trial", metric, "epochs", "ended", *(["draw"] if drawn else []), *short_names(space_keys)]
@@ -91,7 +93,8 @@ def importance(space: Space, trials: Sequence[Trial], seed: int) -> dict[str, fl
         codes = {key: space.parameters[key].code(drawn) for key, drawn in trial.parameters.items()}
         study.add_trial(optuna.trial.create_trial(params=codes, distributions=distributions, value=value))
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
-    return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return {key: float(share) for key, share in found.items()}
 
 
 def shots_curve(trials: Sequence[Trial], level: float, method: str) -> list[dict[str, Any]]:

@@ -66,5 +66,5 @@ def wait_until_up(uri: str, process: subprocess.Popen[bytes], log: Path, patienc
 def _check_driver() -> None:
     from importlib.util import find_spec
 
-    if not (find_spec("psycopg2") or find_spec("psycopg")):
+    if not find_spec("psycopg"):
         raise ConfigError("PostgreSQL needs its driver where the server runs: pip install 'peace-ray[postgres]'")

@@ -15,13 +15,14 @@ import sys
 import time
 import uuid
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.harness import Job, Table, Verb, main, parser_of
 from peace.config import Config, load_config
-from peace.errors import ConfigError
+from peace.errors import ConfigError, DataError, PeaceError
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -42,6 +43,12 @@ def add_own_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--env", action="append", default=[], metavar="NAME=VALUE", help="a variable of the job; never a secret"
     )
+    parser.add_argument(
+        "--driver-cpus",
+        type=float,
+        metavar="N",
+        help="cores for the verb's own process, on any node; else the head",
+    )
     parser.add_argument("--detach", action="store_true", help="return as soon as the job is submitted")
     parser.add_argument("--json", action="store_true", help="at the end one JSON document; the output goes to stderr")
 
@@ -59,6 +66,7 @@ def variant(args: argparse.Namespace) -> Verb | None:
     add_own_arguments(own)
     found, rest = own.parse_known_args(args.arguments)
     args.address = found.address or args.address
+    args.driver_cpus = found.driver_cpus or args.driver_cpus
     args.shared, args.env = [*args.shared, *found.shared], [*args.env, *found.env]
     args.detach, args.json = args.detach or found.detach, args.json or found.json
     if args.out is not None or args.config is not None or args.fresh or args.preset != "demo":
@@ -135,7 +143,16 @@ def work(job: Job) -> dict[str, Any]:
         variables["MLFLOW_TRACKING_URI"] = uri
     name = f"{inner.name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
     with package(inner.files) as folder:
-        _submit(client, address, name, inner, {"working_dir": str(folder), "env_vars": variables})
+        # a cluster of this machine may have been started where another Python comes first
+        command = [sys.executable if here else "python", "-m", "jobs.cli", inner.name, *inner.words]
+        request = {
+            "entrypoint": shlex.join(command),
+            "submission_id": name,
+            "runtime_env": {"working_dir": str(folder), "env_vars": variables},
+            "metadata": _about(inner),
+            "entrypoint_num_cpus": args.driver_cpus,
+        }
+        _submit(client, address, request)
     say = sys.stderr if args.json else sys.stdout
     print(f"{name} is submitted to {address}; `peace jobs logs {name}` follows it, `peace jobs stop` ends it", file=say)
     details = None
@@ -161,36 +178,28 @@ def _nodes(client: JobSubmissionClient, address: str) -> list[dict[str, Any]]:
     return [node for node in summary["data"]["summary"] if node["raylet"].get("state") == "ALIVE"]
 
 
-def _submit(client: JobSubmissionClient, address: str, name: str, inner: Inner, runtime: dict[str, Any]) -> None:
-    """Submit once, also where the answer was lost and the request is made again."""
-    from jobs.job_client import Unreachable, asked, job_details, patiently
+def _about(inner: Inner) -> dict[str, str]:
+    return {"verb": inner.name, "user": getpass.getuser(), **({"out": inner.out} if inner.out else {})}
 
-    metadata = {"verb": inner.name, "user": getpass.getuser(), **({"out": inner.out} if inner.out else {})}
+
+def _submit(client: JobSubmissionClient, address: str, request: dict[str, Any]) -> None:
+    """Submit once, also where the answer was lost and the request is made again."""
+    from jobs.job_client import Unreachable, asked, patiently
 
     def submit() -> None:
         try:
-            asked(
-                address,
-                lambda: client.submit_job(
-                    entrypoint=shlex.join(["python", "-m", "jobs.cli", inner.name, *inner.words]),
-                    submission_id=name,
-                    runtime_env=dict(runtime),
-                    metadata=dict(metadata),
-                ),
-            )
+            asked(address, lambda: client.submit_job(**deepcopy(request)))
         except Unreachable:
             raise
-        except Exception:
-            if not _known(client, address, name):
+        except PeaceError:
+            if not _known(client, address, request["submission_id"]):
                 raise
 
     patiently(submit, lambda message: print(f"peace submit: {message}", file=sys.stderr))
-    job_details(client, address, name)
 
 
 def _known(client: JobSubmissionClient, address: str, name: str) -> bool:
     from jobs.job_client import Unreachable, job_details
-    from peace.errors import DataError
 
     try:
         job_details(client, address, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
 PATIENCE_SECONDS = 600.0  # how long a lost connection is tried again
+SERVER_FAULT = re.compile(r"status code 5\d\d")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 Answer = TypeVar("Answer")
@@ -141,7 +143,9 @@ def job_details(client: JobSubmissionClient, address: str, job: str) -> JobDetai
         return asked(address, lambda: client.get_job_info(job))
     except Unreachable:
         raise
-    except DataError:
+    except DataError as error:
+        if SERVER_FAULT.search(str(error)):  # a head that is just coming back
+            raise Unreachable(str(error)) from None
         raise DataError(f"the cluster at {address} has no job {job}; `peace jobs list` shows what it has") from None
 
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from jobs.harness import Job, Table, Verb, main
 from jobs.progress_file import NAME, read_progress
-from peace.errors import ConfigError
+from peace.errors import ConfigError, PeaceError
 from peace.places import is_remote, place, reaching
 
 DEPTH = 3  # of run directories below the ones named
@@ -60,11 +60,14 @@ def on_cluster(given: str | None) -> list[dict[str, Any]]:
 
     try:
         address = find_address(given)
-    except ConfigError:
+        found = submitted(connect(address), address)
+    except PeaceError as error:
         if given:
             raise
+        if not isinstance(error, ConfigError):
+            print(f"peace status: {error}: its jobs are not shown", file=sys.stderr)
         return []
-    jobs = [described(details) for details in submitted(connect(address), address) if details.status not in ENDED]
+    jobs = [described(details) for details in found if details.status not in ENDED]
     return [{**item, "state": item["state"].lower()} for item in jobs]
 
 

@@ -26,7 +26,7 @@ class Gemini:
 
     Misdeeds: ok, busy (429 with RetryInfo), down (503), broken (500 without JSON), hang, drop, blocked, unsafe, cut,
     no_json, half_json, german, empty_axis, no_axis, no_candidates, no_parts, bad_request, bad_key, forbidden, unknown,
-    not_json_body, fenced, nested, other (other texts).
+    not_json_body, fenced, nested, listed, quota, other (other texts).
     """
 
     deeds: dict[str, list[str]] = field(default_factory=dict)
@@ -171,6 +171,10 @@ def response(label: str, deed: str) -> dict[str, Any]:
         text = "I am sorry, I cannot describe this."
     if deed == "fenced":
         text = f"Here it is:\n```json\n{text}\n```\nAnything else?"
+    if deed == "listed":
+        own = answer_of(label)
+        names = {"Rhythm": "rhythm", "P and QRS morphology": "morphology", "ST/T": "st_t"}
+        text = json.dumps({"axes": [{"axis": name, "text": own[key]} for name, key in names.items()]})
     if deed == "nested":
         own = answer_of(label)
         axes = {"Rhythm": own["rhythm"], "morphology": [own["morphology"]], "ST-T": {"text": own["st_t"]}}
@@ -194,6 +198,7 @@ _RETRY = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0
 _KEY_INFO = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]
 _REFUSALS = {
     "busy": _error(429, "RESOURCE_EXHAUSTED", "quota", _RETRY),
+    "quota": _error(429, "RESOURCE_EXHAUSTED", "quota of the day", [{"retryDelay": "43200s"}]),
     "down": _error(503, "UNAVAILABLE", "overloaded"),
     "bad_request": _error(400, "INVALID_ARGUMENT", "schema too deep"),
     "bad_key": _error(400, "INVALID_ARGUMENT", SECRET_MESSAGE, _KEY_INFO),

@@ -37,7 +37,7 @@ class Answer(BaseModel):
 
 _SPELLINGS = {
     "rhythm": ("rhythm",),
-    "morphology": ("morphology", "qrs", "pqrs", "qrsmorphology"),
+    "morphology": ("morphology", "qrs", "pqrs", "qrsmorphology", "pandqrsmorphology", "pandqrs"),
     "st_t": ("stt", "sttwave", "stsegment", "repolarization", "repolarisation", "sttrepolarization"),
     "summary": ("summary", "fused", "merged"),
     "leads": ("leads", "keyleads"),
@@ -107,6 +107,10 @@ def _pairs(value: Any) -> Iterator[tuple[str, Any]]:
         for item in level:
             if isinstance(item, dict):
                 yield from item.items()
+                named = next((str(item[key]) for key in ("axis", "name") if key in item), None)
+                text = next((item[key] for key in ("text", "description", "value") if key in item), None)
+                if named is not None and text is not None:  # axes as a list of {axis, text}
+                    yield named, text
                 deeper += item.values()
             elif isinstance(item, list):
                 deeper += item

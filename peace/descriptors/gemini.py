@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from peace.descriptors.cache import Question
 
 KEY = "GEMINI_API_KEY"
+LONGEST_WAIT = 300.0  # seconds; a service that asks for more has a quota of the day
 _KEY_REFUSED = ("API_KEY_INVALID", "API key not valid", "API key expired", "API_KEY_SERVICE_BLOCKED")
 
 
@@ -171,7 +172,10 @@ def _refused(error: Any) -> Trouble:
     if error.code == 404:
         return Trouble(f"the service does not know the model ({reason})", "stop")
     if error.code in (408, 429) or error.code >= 500 or error.code < 400:
-        return Trouble(reason, "again", _wait(error, details))
+        wait = _wait(error, details)
+        if wait is not None and wait > LONGEST_WAIT:
+            return Trouble(f"{reason}; it asks to wait {wait:g} s: run the same command again then", "stop")
+        return Trouble(reason, "again", wait)
     return Trouble(reason, "never")
 
 

@@ -14,8 +14,11 @@ import pytest
 
 from jobs.describe import VERB
 from jobs.harness import main
+from peace.config import load_config, merge
 from peace.descriptors import AXES, CURATED, Descriptors, check_descriptors, load_descriptors
 from peace.errors import DataError
+from peace.learning.train import with_descriptors
+from peace.shards import ShardSet
 
 LABELS = ("NORM", "LAFB", "IRBBB", "CRBBB", "LVOLT", "LAE", "RAE", "LVH", "RVH", "STTC", "TAB_", "LQTS")
 
@@ -117,6 +120,25 @@ def test_a_file_that_is_not_there_or_not_json_is_refused(tmp_path: Path) -> None
     (tmp_path / "descriptors.json").write_text("{")
     with pytest.raises(DataError, match="not valid JSON"):
         load_descriptors(tmp_path)
+
+
+def test_a_training_finds_its_descriptors_from_anywhere_or_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shards = ShardSet(tmp_path, {"labels": list(LABELS)})
+    values = load_config("debug").model_dump(mode="json")
+    assert with_descriptors(values, shards) == values
+    own = merge(values, {"objective": {"descriptors": "own.json"}})
+    with pytest.raises(DataError, match=r"own\.json' not found"):
+        with_descriptors(own, shards)
+    shutil.copy(CURATED, "own.json")
+    assert with_descriptors(own, shards)["objective"]["descriptors"] == str(tmp_path / "own.json")
+    Path("own.json").write_text(CURATED.read_text().replace("Left axis deviation, -45", "Right axis deviation, -45"))
+    with pytest.raises(DataError, match=r"allow_findings=\[LAFB/laterality\]"):
+        with_descriptors(own, shards)
+    allowed = merge(own, {"objective": {"allow_findings": ["LAFB/laterality"]}})
+    assert with_descriptors(allowed, shards)["objective"]["allow_findings"] == ["LAFB/laterality"]
 
 
 def test_describe_writes_a_file_that_loads_as_the_same_descriptors(curated: Descriptors, tmp_path: Path) -> None:

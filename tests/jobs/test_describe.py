@@ -50,7 +50,7 @@ def test_each_misdeed_is_met_and_what_succeeds_is_kept(
     deeds = {
         "NORM": ["busy", "ok"],
         "LAFB": ["down", "broken", "ok"],
-        "IRBBB": ["hang", "drop", "ok"],
+        "IRBBB": ["hang", "drop", "listed"],
         "CRBBB": ["blocked", "unsafe", "cut", "ok"],
         "LVOLT": ["no_json", "half_json", "ok"],
         "LAE": ["german"],
@@ -104,7 +104,13 @@ def test_each_misdeed_is_met_and_what_succeeds_is_kept(
 
 
 @pytest.mark.parametrize(
-    ("deed", "told"), [("bad_key", "key was refused"), ("forbidden", "key was refused"), ("unknown", "know the model")]
+    ("deed", "told"),
+    [
+        ("bad_key", "key was refused"),
+        ("forbidden", "key was refused"),
+        ("unknown", "know the model"),
+        ("quota", "asks to wait 43200 s"),
+    ],
 )
 def test_what_no_retry_helps_stops_at_once(
     ask: Ask, tmp_path: Path, capfd: pytest.CaptureFixture[str], deed: str, told: str

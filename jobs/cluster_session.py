@@ -71,7 +71,8 @@ def _join(address: str) -> None:
     except (OSError, ValueError) as error:  # a ConnectionError is an OSError
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
-            f"cannot join the Ray cluster at {address} ({first}): check ray.address and RAY_ADDRESS"
+            f"cannot join the Ray cluster at {address} ({first}): check ray.address, RAY_ADDRESS, "
+            "and where it asks for a token RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
         ) from None
     _quiet()
 

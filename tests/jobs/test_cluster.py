@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +86,24 @@ def test_what_a_reboot_leaves_is_cleared(tmp_path: Path, monkeypatch: pytest.Mon
     assert json.loads(down.stdout)["state"] == "down"
     assert not (tmp_path / "temp").exists()
     assert os.listdir(tmp_path) == [".lock"]
+
+
+ALONE = """
+import os, subprocess, sys
+from jobs.cluster_session import ray_session
+from peace.config import RayConfig
+import ray
+join = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False); print('joined')"
+with ray_session(RayConfig()):
+    command = [sys.executable, "-c", join, ray.get_runtime_context().gcs_address]
+    for given in ({"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}, {}):
+        done = subprocess.run(command, env={**os.environ, **given}, capture_output=True, text=True, timeout=200)
+        print(done.stdout.strip() or "refused")
+"""
+
+
+def test_the_cluster_that_a_verb_starts_lets_strangers_not_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=400)
+    assert done.stdout.split() == ["refused", "refused", "joined"], done.stderr

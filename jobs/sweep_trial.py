@@ -20,6 +20,7 @@ from jobs.training import train_on_ray
 from peace.config import build_config
 from peace.errors import PeaceError
 from peace.files import read_json, write_json
+from peace.places import place
 from peace.sweeps.ledger import ENDED, FAULT
 from peace.sweeps.space import trial_values
 
@@ -50,18 +51,18 @@ def run_trial(config: dict[str, Any], plan: TrialPlan) -> None:
 
     Leaves `ended.json` when it has come to its end, `fault.json` when it cannot.
     """
-    place = Path(plan.trials) / f"{config['trial']:04d}"
-    if (place / FAULT).exists():
-        fault = read_json(place / FAULT)
+    out = Path(plan.trials) / f"{config['trial']:04d}"
+    if (out / FAULT).exists():
+        fault = read_json(out / FAULT)
         if fault["final"]:
             raise PeaceError(fault["error"])  # another try would end the same way
-        (place / FAULT).unlink()
+        (out / FAULT).unlink()
     try:
-        _train(config, place, plan)
+        _train(config, out, plan)
     except BaseException as error:
         final = isinstance(error, PeaceError)
         text = str(error) if final else _last_line(error)
-        write_json(place / FAULT, {"error": text, "final": final})
+        write_json(out / FAULT, {"error": text, "final": final})
         raise
 
 
@@ -88,25 +89,25 @@ class EpochReport(TuneReportCallback):
         super().after_report(run_context, [leading | figures], None)
 
 
-def _train(config: dict[str, Any], place: Path, plan: TrialPlan) -> None:
+def _train(config: dict[str, Any], out: Path, plan: TrialPlan) -> None:
     drawn = {key: value for key, value in config.items() if key not in ("trial", "draw")}
     values = trial_values(plan.config, drawn, config.get("draw"))
-    name = f"trial {place.name}"
+    name = f"trial {out.name}"
     job = Job(
         args=argparse.Namespace(),
         config=build_config(values),
-        out=place,
+        out=out,
         log=logging.getLogger(f"peace.{name}"),
         run=Run(),  # the sweep's process owns the MLflow runs of its trials
-        identity=f"trial-{place.name}",
+        identity=f"trial-{out.name}",
         label=name,
     )
-    earlier = [epoch[plan.metric] for epoch in read_history(place / "history.jsonl")]
+    earlier = [epoch[plan.metric] for epoch in read_history(out / "history.jsonl")]
     report = EpochReport(plan.metric, plan.mode, earlier)
     training = _training(values, plan, job)
     best = train_on_ray(job, training, (plan.room.share, plan.room.threads), [report])
-    test = {**_test_score(best, place, plan), "trained_on": _size(training)} if plan.scores_test else None
-    write_json(place / ENDED, {"test": test})
+    test = {**_test_score(best, out, plan), "trained_on": _size(training)} if plan.scores_test else None
+    write_json(out / ENDED, {"test": test})
 
 
 def _training(values: dict[str, Any], plan: TrialPlan, job: Job) -> TrainingPlan:
@@ -118,7 +119,7 @@ def _training(values: dict[str, Any], plan: TrialPlan, job: Job) -> TrainingPlan
         return TrainingPlan(values, "pretrain", plan.shards)
     assert plan.start is not None
     start = Path(plan.start)
-    chosen = shots_of(job, Path(plan.shards)) if job.config.adapt.protocol == "few-shot" else None
+    chosen = shots_of(job, place(plan.shards)) if job.config.adapt.protocol == "few-shot" else None
     return TrainingPlan(adapted_config(job.config, read_meta(start)[0]), "adapt", plan.shards, plan.start, chosen)
 
 
@@ -127,23 +128,25 @@ def _size(training: TrainingPlan) -> int:
 
     if training.record_ids is not None:
         return len(training.record_ids)
-    return ShardSet.open(Path(training.shards)).splits["train"]
+    return ShardSet.open(place(training.shards)).splits["train"]
 
 
-def _test_score(best: Path, place: Path, plan: TrialPlan) -> dict[str, Any]:
+def _test_score(best: Path, out: Path, plan: TrialPlan) -> dict[str, Any]:
     """Macro AUC on the test split and of each label, by the best epoch, computed where the trial's worker was."""
-    task: Any = ray.remote(num_cpus=plan.room.share, num_gpus=1 if plan.room.gpu else 0)(_score)
-    found: dict[str, Any] = ray.get(task.remote(str(best), plan.shards, str(place), plan.room.threads))
+    # beside the trial's own reservation, which has room for the driver alone
+    needs: dict[str, Any] = {"num_cpus": plan.room.share, "num_gpus": 1 if plan.room.gpu else 0}
+    task: Any = ray.remote(scheduling_strategy="DEFAULT", **needs)(_score)
+    found: dict[str, Any] = ray.get(task.remote(str(best), plan.shards, str(out), plan.room.threads))
     return found
 
 
-def _score(checkpoint: str, shards: str, place: str, threads: int) -> dict[str, Any]:
+def _score(checkpoint: str, shards: str, out: str, threads: int) -> dict[str, Any]:
     import torch
 
     from jobs.ablate_cells import score_checkpoint
     from peace.shards import ShardSet
 
     torch.set_num_threads(threads)
-    held = {split: ShardSet.open(Path(shards)).load(split) for split in ("val", "test")}
+    held = {split: ShardSet.open(place(shards)).load(split) for split in ("val", "test")}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return score_checkpoint(Path(checkpoint), Path(place), held, device)
+    return score_checkpoint(place(checkpoint), Path(out), held, device)

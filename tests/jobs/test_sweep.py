@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,23 @@ def space_file(place: Path, **changes: Any) -> Path:
     return file
 
 
-def wait_for(ready: Callable[[], Any], process: subprocess.Popen[Any], seconds: float = 240) -> None:
+@contextmanager
+def running(place: Path, words: Sequence[str | Path]) -> Iterator[subprocess.Popen[str]]:
+    """A sweep in a process group of its own, which is gone after the block."""
+    command = [sys.executable, "-m", "jobs.cli", *map(str, words)]
+    with (place / "stderr.txt").open("w") as stderr:
+        process = subprocess.Popen(
+            command, cwd=place, stdout=subprocess.DEVNULL, stderr=stderr, text=True, start_new_session=True
+        )
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def wait_for(ready: Callable[[], Any], process: subprocess.Popen[Any], seconds: float = 900) -> None:
     end = time.monotonic() + seconds
     while not ready():
         assert process.poll() is None, "it ended too early"
@@ -53,11 +70,15 @@ def trials_of(out: Path) -> list[dict[str, Any]]:
     return [json.loads(file.read_text()) for file in sorted(out.glob("trials/*/trial.json"))]
 
 
-def is_trial(process: psutil.Process) -> bool:
+def is_trial(process: psutil.Process, names: tuple[str, ...] = ("ray::ImplicitFunc",)) -> bool:
     try:
-        return process.cmdline()[0].startswith("ray::ImplicitFunc")
+        return process.cmdline()[0].startswith(names)
     except (psutil.Error, IndexError):
         return False
+
+
+def is_of_a_trial(process: psutil.Process) -> bool:
+    return is_trial(process, ("ray::ImplicitFunc", "ray::TrainController", "ray::RayTrainWorker"))
 
 
 @pytest.mark.heavy
@@ -120,16 +141,8 @@ def test_a_killed_sweep_goes_on_with_its_trials(small_cohorts: Path, tmp_path: P
     )
     out = tmp_path / "run"
     words = [*command(small_cohorts, out, space, "--concurrency", "1")]
-    first = subprocess.Popen(
-        [sys.executable, "-m", "jobs.cli", *map(str, words)],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    wait_for(lambda: (out / "trials" / "0002" / "history.jsonl").exists(), first)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
+    with running(tmp_path, words) as first:
+        wait_for(lambda: (out / "trials" / "0002" / "history.jsonl").exists(), first)
     before = trials_of(out)
     assert [trial["status"] for trial in before] == ["finished", "open"]
     epochs = (out / "trials" / "0002" / "history.jsonl").read_text().splitlines()
@@ -137,19 +150,12 @@ def test_a_killed_sweep_goes_on_with_its_trials(small_cohorts: Path, tmp_path: P
     assert shown.returncode == 0, shown.stderr
     assert "1 trials" in shown.stdout
 
-    second = subprocess.Popen(
-        [sys.executable, "-m", "jobs.cli", *map(str, words)],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    wait_for(lambda: (out / "trials" / "0003" / "history.jsonl").exists(), second)
-    drivers = [child for child in psutil.Process(second.pid).children(recursive=True) if is_trial(child)]
-    assert len(drivers) == 1
-    drivers[0].kill()
-    _, error = second.communicate(timeout=600)
-    assert second.returncode == 0, error
+    with running(tmp_path, words) as second:
+        wait_for(lambda: (out / "trials" / "0003" / "history.jsonl").exists(), second)
+        drivers = [child for child in psutil.Process(second.pid).children(recursive=True) if is_trial(child)]
+        assert len(drivers) == 1
+        drivers[0].kill()
+        assert second.wait(timeout=900) == 0, (tmp_path / "stderr.txt").read_text()
     after = trials_of(out)
     assert after[0] == before[0]
     assert after[1]["parameters"] == before[1]["parameters"]
@@ -168,45 +174,36 @@ def test_a_killed_sweep_goes_on_with_its_trials(small_cohorts: Path, tmp_path: P
 
 @pytest.mark.heavy
 def test_ctrl_c_leaves_nothing_on_a_cluster_that_goes_on(small_cohorts: Path, tmp_path: Path) -> None:
-    """Interrupted on a joined cluster, its actors and placement groups go, and the next call runs there."""
+    """Interrupted on a joined cluster: its placement groups and processes go, and what it held is free again."""
     import ray
     from ray.cluster_utils import Cluster
-    from ray.util.state import list_actors, list_placement_groups
+    from ray.util import placement_group_table
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": True})
+    def held() -> list[str]:
+        groups = [key for key, group in placement_group_table().items() if group["state"] != "REMOVED"]
+        return groups + [
+            child.cmdline()[0] for child in psutil.Process().children(recursive=True) if is_of_a_trial(child)
+        ]
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     try:
         ray.init(address=cluster.address)
         space = space_file(tmp_path, parameters={"pretrain.learning_rate": {"choice": [1e-3]}})
         out = tmp_path / "run"
         words = [*command(small_cohorts, out, space), f"ray.address={cluster.address}", "tracking.enabled=false"]
-        slow = subprocess.Popen(
-            [sys.executable, "-m", "jobs.cli", *map(str, words), "pretrain.epochs=500"],
-            cwd=tmp_path,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        wait_for(lambda: (out / "trials" / "0001" / "history.jsonl").exists(), slow)
-        slow.send_signal(signal.SIGINT)
-        _, error = slow.communicate(timeout=180)
-        assert slow.returncode == 130, error
+        with running(tmp_path, [*words, "pretrain.epochs=500"]) as slow:
+            wait_for(lambda: (out / "trials" / "0001" / "history.jsonl").exists(), slow)
+            assert held()
+            slow.send_signal(signal.SIGINT)
+            assert slow.wait(timeout=300) == 130, (tmp_path / "stderr.txt").read_text()
         assert trials_of(out)[0]["status"] == "open"
-
-        def gone() -> bool:
-            groups = [group for group in list_placement_groups() if group.state != "REMOVED"]
-            actors = [actor for actor in list_actors() if actor.state != "DEAD"]
-            return not groups and not actors
-
-        end = time.monotonic() + 120
-        while not gone():
-            assert time.monotonic() < end, (list_placement_groups(), list_actors())
+        end = time.monotonic() + 300
+        while held() or ray.available_resources()["CPU"] != 2:
+            assert time.monotonic() < end, (held(), ray.available_resources())
             time.sleep(0.5)
-        assert ray.available_resources()["CPU"] == 2
     finally:
         ray.shutdown()
         cluster.shutdown()
-    children = psutil.Process().children(recursive=True)
-    assert not [child for child in children if "raylet" in child.name()]
 
 
 def test_mistakes_are_one_clear_line(small_cohorts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

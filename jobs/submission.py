@@ -156,7 +156,11 @@ def environment(named: Sequence[str]) -> dict[str, str]:
     Raises ConfigError for a NAME=VALUE that reads like one.
     """
     variables = {name: os.environ[name] for name in STORE_ENVIRONMENT if name in os.environ}
-    variables |= ENVIRONMENT | {"PYTHONUNBUFFERED": "1", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}
+    variables |= ENVIRONMENT | {
+        "PYTHONUNBUFFERED": "1",
+        "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS),
+        "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",  # the dashboard answers for trainings too
+    }
     if commit := git_commit():
         variables[COMMIT_VARIABLE] = commit
     for item in named:

@@ -181,7 +181,12 @@ def _nodes(client: JobSubmissionClient, address: str) -> list[dict[str, Any]]:
 def _about(inner: Inner) -> dict[str, str]:
     """What the dashboard shows beside the job, and `peace jobs` reads back."""
     name = f"peace {inner.name} {Path(inner.out).name}" if inner.out else f"peace {inner.name}"
-    return {"job_name": name, "verb": inner.name, "user": getpass.getuser(), **({"out": inner.out} if inner.out else {})}
+    return {
+        "job_name": name,
+        "verb": inner.name,
+        "user": getpass.getuser(),
+        **({"out": inner.out} if inner.out else {}),
+    }
 
 
 def _submit(client: JobSubmissionClient, address: str, request: dict[str, Any]) -> None:

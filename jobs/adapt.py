@@ -28,7 +28,7 @@ PROTOCOLS = ("zero-shot", "few-shot", "full", "linear-probe")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this verb."""
     parser.add_argument(
-        "--checkpoint", type=Path, required=True, metavar="DIR", help="run directory or checkpoint folder"
+        "--checkpoint", type=place, required=True, metavar="DIR", help="run directory or checkpoint folder"
     )
     parser.add_argument("--shards", type=place, required=True, metavar="DIR", help="output of peace preprocess")
     parser.add_argument("--protocol", choices=PROTOCOLS, help="default: adapt.protocol")
@@ -60,7 +60,7 @@ def work(job: Job) -> dict[str, Any]:
     from peace.shards import ShardSet
 
     shards = job.args.shards.absolute()
-    start = find_checkpoint(Path(job.args.checkpoint).absolute())
+    start = find_checkpoint(job.args.checkpoint.absolute())
     check_fits(start, ShardSet.open(shards))
     with ray_session(job.config.ray):
         values = (
@@ -131,6 +131,7 @@ VERB = Verb(
     work=work,
     tables=tables,
     sections=SECTIONS,
+    writes_anywhere=True,
     identity=identity,
     overrides=overrides,
 )

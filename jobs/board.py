@@ -29,6 +29,7 @@ class Board:
 
     def __init__(self) -> None:
         self.workers = 0
+        self.starts = 0
         self.done = 0
         self.total = 0
         self.epochs: list[dict[str, Any]] = []
@@ -36,9 +37,10 @@ class Board:
         self.fault: str | None = None
         self.leave = 0
 
-    def start(self, workers: int) -> str | None:
-        """Workers have started; gives the fault for which none of them needs to try again."""
+    def start(self, workers: int, first: bool) -> str | None:
+        """A worker of so many has started; gives the fault for which none of them needs to try again."""
         self.workers = workers
+        self.starts += first
         return self.fault
 
     def step(self, done: int, total: int) -> int:
@@ -64,7 +66,7 @@ class Board:
 
     def read(self, epochs: int, warnings: int) -> Look:
         """What there is, of epochs and warnings those after the first so many."""
-        return Look(self.workers, self.done, self.total, self.epochs[epochs:], self.warnings[warnings:])
+        return Look(self.workers, self.starts, self.done, self.total, self.epochs[epochs:], self.warnings[warnings:])
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Look:
     """What the driver reads off a board."""
 
     workers: int
+    starts: int
     done: int
     total: int
     epochs: list[dict[str, Any]]
@@ -100,7 +103,7 @@ def watching(job: Job, board: Any, epochs: int, wanted: Mapping[str, float]) -> 
 def _watch(job: Job, board: Any, epochs: int, wanted: Mapping[str, float], ended: threading.Event) -> None:
     import ray
 
-    seen, warned, last_look, begun = 0, 0, False, time.monotonic()
+    seen, warned, last_look, begun, starts = 0, 0, False, time.monotonic(), 0
     with progress(None, f"{job.label}: workers start", unit="step") as bar:
         while not last_look:
             last_look = ended.wait(SECONDS_BETWEEN_LOOKS)
@@ -109,6 +112,12 @@ def _watch(job: Job, board: Any, epochs: int, wanted: Mapping[str, float], ended
             for warning in look.warnings:
                 job.log.warning(warning)
                 bar.write(f"warning: {warning}", file=sys.stderr)
+            if look.starts > starts:
+                said = f"training {'goes on' if starts else 'begins'} with {_workers(look.workers)}"
+                job.log.info(said)
+                if starts:
+                    bar.write(said, file=sys.stderr)
+                starts = look.starts
             if not look.workers and time.monotonic() - begun > SECONDS_TO_WAIT:
                 begun = time.monotonic()
                 _say_what_lacks(job, wanted, bar)
@@ -136,6 +145,10 @@ def _say_what_lacks(job: Job, wanted: Mapping[str, float], bar: Any) -> None:
         message = f"waiting for free resources ({lacking}): others hold the rest"
         job.log.info(message)
         bar.set_description(f"{job.label}: {message}")
+
+
+def _workers(count: int) -> str:
+    return "1 worker" if count == 1 else f"{count} workers"
 
 
 def note(job: Job, metrics: dict[str, Any]) -> None:

@@ -74,6 +74,7 @@ VERB = Verb(
     work=work,
     tables=tables,
     sections=SECTIONS,
+    writes_anywhere=True,
     identity=identity,
 )
 

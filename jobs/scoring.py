@@ -14,6 +14,7 @@ from peace.progress import progress
 
 if TYPE_CHECKING:
     from peace.learning.scoring import Scores
+    from peace.models import EcgClassifier
 
 SPLITS = ("val", "test")
 
@@ -45,16 +46,21 @@ def predict_splits(checkpoint: Path, shards_place: Path, out: Path, settings: Ra
 
 
 def score_on_ray(checkpoint: Path, shards_place: Path, splits: Sequence[str], settings: RayConfig) -> dict[str, Scores]:
-    """Scores by split; each shard is one task, so every record is scored once whatever the cluster."""
+    """Scores by split; each shard is one task, so every record is scored once whatever the cluster.
+
+    The classifier travels to the tasks: their machines need not see the checkpoint.
+    """
     import ray
 
+    from peace.checkpoint import load_classifier
     from peace.learning.scoring import join
     from peace.shards import ShardSet
 
     shards = ShardSet.open(shards_place)
     task = ray.remote(num_cpus=1, num_gpus=1 if settings.gpu else 0)(_score_shard)
+    classifier = ray.put(load_classifier(checkpoint)[0])
     waiting = {
-        task.remote(str(checkpoint), str(shards_place), str(file)): split
+        task.remote(classifier, str(shards_place), str(file)): split
         for split in splits
         for file in shards.files(split)
     }
@@ -96,13 +102,11 @@ def write_predictions(path: Path, scores: dict[str, Scores], labels: Sequence[st
         pq.write_table(pa.concat_tables(tables), temporary, compression="zstd")
 
 
-def _score_shard(checkpoint: str, shards_place: str, file: str) -> Scores:
+def _score_shard(classifier: EcgClassifier, shards_place: str, file: str) -> Scores:
     import torch
 
-    from peace.checkpoint import load_classifier
     from peace.learning.scoring import score
     from peace.shards import ShardSet
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    classifier, _ = load_classifier(Path(checkpoint))
     return score(classifier.to(device), ShardSet.open(shards_place).read([place(file)]), device)

@@ -162,7 +162,8 @@ def _work(settings: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(settings["threads"])
     context = ray.train.get_context()
     board = settings["board"]
-    fault = ray.get(board.start.remote(context.get_world_size()))
+    first = context.get_world_rank() == 0
+    fault = ray.get(board.start.remote(context.get_world_size(), first))
     if fault is not None:
         return {"fault": fault}
     try:
@@ -173,7 +174,7 @@ def _work(settings: dict[str, Any]) -> dict[str, Any]:
                 f"be a place that all machines reach, such as a shared mount or s3://BUCKET/FOLDER"
             )
         store = CheckpointStore(checkpoints, Keeping(**settings["keeping"]), lambda text: board.warn.remote(text))
-        hooks = _Hooks(board, first=context.get_world_rank() == 0)
+        hooks = _Hooks(board, first)
         begin_training()
         left = train(TrainingPlan(**settings["plan"]), hooks.made(), store, device=get_device())
     except PeaceError as error:

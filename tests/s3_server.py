@@ -68,11 +68,14 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def s3_server() -> Iterator[S3Server]:
-    """The server, with the environment set so that every AWS tool of this process and its children goes there."""
+def s3_server(host: str = "127.0.0.1") -> Iterator[S3Server]:
+    """The server, at an address of this machine.
+
+    The environment is set so that every AWS tool of this process and its children goes there.
+    """
     app = S3Server()
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
-    app.endpoint = f"http://127.0.0.1:{server.server_port}"
+    server = make_server(host, 0, app, threaded=True, request_handler=_Quiet)
+    app.endpoint = f"http://{host}:{server.server_port}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("AWS_")]:

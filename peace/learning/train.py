@@ -23,6 +23,7 @@ from peace.learning.stream import StreamSource, fits_in_memory
 from peace.learning.tasks import DOMAIN_METHODS, Task, make_task
 from peace.models import EcgClassifier
 from peace.objectives.gate import make_gate
+from peace.places import place
 from peace.shards import Records, ShardSet, amplitude_factor
 
 
@@ -100,7 +101,7 @@ def build_task(plan: TrainingPlan, config: Config, shards: ShardSet) -> tuple[Ta
     descriptors = load_descriptors(config.objective.descriptors, shards.labels, config.objective.allow_findings)
     task = make_task(config, shards.labels, descriptors, plan.target_shards is not None)
     if plan.start is not None:
-        start = Path(plan.start)
+        start = place(plan.start)
         classifier, _ = start_classifier(start, shards, config.adapt.calibrate_amplitude)
         _take_over(task.classifier, classifier)
         text, _ = load_training(start)

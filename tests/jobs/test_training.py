@@ -1,14 +1,8 @@
-"""Pretraining and the three protocols on Ray, from the command line; killed, they end where they would have ended."""
+"""Pretraining and the three protocols on Ray, from the command line."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +14,6 @@ from peace.checkpoint import load_classifier, read_meta
 from peace.shards import ShardSet, amplitude_factor
 
 DEBUG = ["--preset", "debug", "tracking.enabled=false"]
-LONG = ["pretrain", "--shards", "shards-mimic", *DEBUG, "pretrain.epochs=8"]
 
 
 @pytest.fixture(scope="module")
@@ -127,68 +120,3 @@ def test_two_workers_and_streaming_see_every_record(small_cohorts: Path) -> None
         done = peace(*words, cwd=small_cohorts)
         assert done.returncode == 0, done.stderr
         check_predictions(out, small_cohorts / "shards-mimic")
-
-
-def start(words: Sequence[str | Path], cwd: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "jobs.cli", *map(str, words)]
-    return subprocess.Popen(
-        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
-
-
-def wait_for(path: Path, lines: int, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if path.exists() and len(path.read_text().splitlines()) >= lines:
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"{path} has fewer than {lines} lines after {seconds} s")
-
-
-def end_session(process: subprocess.Popen[str], number: int) -> None:
-    """Kill the driver and everything of its session, Ray included, as a lost machine would."""
-    os.killpg(process.pid, number)
-    process.wait(timeout=60)
-
-
-def training_worker(driver: int) -> int:
-    """The process of the training worker that descends from `driver`."""
-    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True)
-    rows = [line.split(maxsplit=2) for line in listed.stdout.splitlines()[1:]]
-    parent = {int(pid): int(ppid) for pid, ppid, *_ in rows}
-    for pid, _, *words in rows:
-        ancestor = int(pid)
-        while ancestor in parent and ancestor != driver:
-            ancestor = parent[ancestor]
-        if ancestor == driver and "RayTrainWorker" in words[0]:
-            return int(pid)
-    raise AssertionError("no training worker is running")
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(small_cohorts: Path) -> pd.DataFrame:
-    """Predictions of the training that nothing disturbed."""
-    assert peace(*LONG, "--out", small_cohorts / "whole", cwd=small_cohorts).returncode == 0
-    return pd.read_parquet(small_cohorts / "whole" / "predictions.parquet")
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize("victim", ["driver", "worker", "interrupt"])
-def test_a_killed_training_ends_where_it_would_have_ended(
-    small_cohorts: Path, uninterrupted: pd.DataFrame, victim: str
-) -> None:
-    out = small_cohorts / f"killed-{victim}"
-    process = start([*LONG, "--out", out], small_cohorts)
-    wait_for(out / "history.jsonl", 2)
-    if victim == "driver":
-        end_session(process, signal.SIGKILL)
-    elif victim == "worker":
-        os.kill(training_worker(process.pid), signal.SIGKILL)
-        assert process.wait(timeout=240) == 0
-    else:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 130
-    assert peace(*LONG, "--out", out, cwd=small_cohorts).returncode == 0
-    pd.testing.assert_frame_equal(pd.read_parquet(out / "predictions.parquet"), uninterrupted, check_exact=True)
-    epochs = [line.split('"epoch": ')[1] for line in (out / "history.jsonl").read_text().splitlines()]
-    assert len(epochs) == len(set(epochs)) == 8

@@ -50,7 +50,8 @@ def test_every_planted_mistake_is_found(curated: Descriptors) -> None:
     missed = []
     for label, axis, text, check in PLANTED:
         found = check_descriptors(planted(curated, label, axis, text))
-        if (label, check) not in {(one.label, one.check) for one in found}:
+        seen = {one.check for one in found if one.label == label}
+        if check not in seen and not (check == "any" and seen):
             missed.append((label, axis, text, check, found))
     assert missed == []
     a_label = Counter(label for label, *_ in PLANTED)

@@ -8,12 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from conftest import peace
 from mlflow import MlflowClient
 from mlflow_server import mlflow_server, silent_server
+from postgres_server import postgres_programs, postgres_server
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+from tracking import OURS, measure
 
 PACE = """
 import sys, time
@@ -152,3 +157,20 @@ def test_a_training_is_killed_and_its_server_too_and_each_step_is_there_once(
         assert {"config.yaml", "result.json", "predictions.parquet"} <= {
             file.path for file in client.list_artifacts(run_id)
         }
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("kind", ["sqlite", "PostgreSQL"])
+def test_eight_writers_at_once_lose_nothing(kind: str, tmp_path: Path, empty_store: Path) -> None:
+    with ExitStack() as stack:
+        if kind == "sqlite":
+            shutil.copy(empty_store, tmp_path / "mlflow.db")
+            uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+        elif postgres_programs() is None:
+            pytest.skip("PostgreSQL is not installed")
+        else:
+            store = stack.enter_context(postgres_server())
+            uri = stack.enter_context(mlflow_server(tmp_path / "server", store, workers=2)).uri
+        found = measure(OURS, uri, tmp_path / "writers", writers=8, steps=200)
+    print(kind, found)
+    assert found["lost_or_twice"] == 0

@@ -170,9 +170,7 @@ def execute(verb: Verb, args: argparse.Namespace, overrides: Sequence[str] = ())
     if out is None:
         raise ConfigError("--out DIR is missing: the directory that this run may write")
     out = prepared(out)
-    values = config.model_dump(mode="json")
-    read = {name: values[name] for name in verb.sections}
-    identity = digest({"verb": verb.name, "config": read, "inputs": _inputs(verb, args, config)})
+    identity, read = run_identity(verb, args, config)
     with ExitStack() as stack:
         stack.enter_context(only_writer(out))
         finished = earlier_result(out, verb.name, verb.final, identity, read, args.fresh)
@@ -203,6 +201,13 @@ def execute(verb: Verb, args: argparse.Namespace, overrides: Sequence[str] = ())
         run.artifact(out / "config.yaml")
         run.artifact(out / "result.json")
         return result
+
+
+def run_identity(verb: Verb, args: argparse.Namespace, config: Config) -> tuple[str, dict[str, Any]]:
+    """A digest of what makes two calls the same run, and the part of the configuration that the verb reads."""
+    values = config.model_dump(mode="json")
+    read = {name: values[name] for name in verb.sections}
+    return digest({"verb": verb.name, "config": read, "inputs": _inputs(verb, args, config)}), read
 
 
 def _inputs(verb: Verb, args: argparse.Namespace, config: Config) -> Any:

@@ -158,7 +158,8 @@ def note(job: Job, metrics: dict[str, Any]) -> None:
         return
     figures = {name: value for name, value in metrics.items() if name not in ("gate_steps", "first_step")}
     job.log.info("epoch %s", figures)
-    append_history(history, metrics)
+    # MLflow takes an epoch once, however often it is told: so a kill between the two leaves none out
     job.run.metrics(figures, step=int(metrics["epoch"]))
     job.run.series("gate_step", metrics["gate_steps"], metrics["first_step"])
+    append_history(history, metrics)
     export_epoch(job.out, metrics)

@@ -24,6 +24,7 @@ BIN = Path(sys.executable).parent
 GCS_PORT = 6379
 STORE_BYTES = 2**27
 START_SECONDS = 120
+TRIES = 3  # Ray itself gives up on a machine that is busy with other things after 30 s
 
 
 class Nodes:
@@ -63,10 +64,14 @@ class Nodes:
         if head and not any("dashboard" in option for option in options):
             words.append("--include-dashboard=false")
         words += [f"--node-ip-address={self.ip(name)}", f"--num-cpus={cpus}", f"--object-store-memory={STORE_BYTES}"]
-        with (self.folder / f"{name}.log").open("w") as log:
-            started = self.popen(name, [BIN / "ray", "start", *words, *options], stdout=log, stderr=subprocess.STDOUT)
-            code = started.wait(START_SECONDS)
-        assert code == 0, (self.folder / f"{name}.log").read_text()
+        log = self.folder / f"{name}.log"
+        for _ in range(TRIES):
+            with log.open("w") as stream:
+                command = [BIN / "ray", "start", *words, *options]
+                if self.popen(name, command, stdout=stream, stderr=subprocess.STDOUT).wait(START_SECONDS) == 0:
+                    return
+            self.kill(name)
+        raise AssertionError(log.read_text())
 
     def popen(self, name: str, command: Sequence[str | Path], **options: Any) -> subprocess.Popen[str]:
         """A process on a node, first of its session."""

@@ -2,36 +2,56 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from conftest import peace
 
-LONG = ["pretrain", "--shards", "shards-mimic", "--preset", "debug", "tracking.enabled=false", "pretrain.epochs=30"]
+EPOCHS = 30
+LONG = ["pretrain", "--shards", "shards-mimic", "--preset", "debug", "tracking.enabled=false"]
 # as many as come in an epoch: whatever is killed is killed in the middle of one
-LONG += ["ray.checkpoint_minutes=0.00001", "ray.keep_last=3"]
+LONG += [f"pretrain.epochs={EPOCHS}", "ray.checkpoint_minutes=0.00001", "ray.keep_last=3"]
 
 
-def start(words: Sequence[str | Path], cwd: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "jobs.cli", *map(str, words)]
-    return subprocess.Popen(
-        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+class Started:
+    """The command in a process of its own, first of its session, and what it says."""
+
+    def __init__(self, out: Path, cwd: Path) -> None:
+        self.out = out
+        self._said = out.with_suffix(".txt")
+        command = [sys.executable, "-m", "jobs.cli", *LONG, "--out", str(out)]
+        with self._said.open("w") as stream:
+            self.process = subprocess.Popen(
+                command, cwd=cwd, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    @property
+    def said(self) -> str:
+        return self._said.read_text()
+
+    def wait_for_epoch(self, number: int, seconds: float = 400) -> None:
+        """Until an epoch is told of, by number."""
+        end = time.monotonic() + seconds
+        while len(epochs_of(self.out)) < number:
+            assert self.process.poll() is None, self.said
+            assert time.monotonic() < end, self.said
+            time.sleep(0.05)
+
+    def ends_with(self, code: int, seconds: float = 800) -> None:
+        assert self.process.wait(timeout=seconds) == code, self.said
 
 
-def wait_for(job: subprocess.Popen[str], path: Path, lines: int, seconds: float = 200) -> None:
-    end = time.monotonic() + seconds
-    while not path.exists() or len(path.read_text().splitlines()) < lines:
-        assert job.poll() is None, job.communicate()[0]
-        assert time.monotonic() < end, f"{path} has fewer than {lines} lines after {seconds} s"
-        time.sleep(0.05)
+def epochs_of(out: Path) -> list[str]:
+    """The epochs that the history tells of."""
+    history = out / "history.jsonl"
+    return history.read_text().splitlines() if history.exists() else []
 
 
 def training_worker(driver: int) -> int:
@@ -51,9 +71,22 @@ def training_worker(driver: int) -> int:
 @pytest.fixture(scope="module")
 def uninterrupted(small_cohorts: Path) -> pd.DataFrame:
     """Predictions of the training that nothing disturbed."""
-    done = peace(*LONG, "--out", small_cohorts / "whole", cwd=small_cohorts)
-    assert done.returncode == 0, done.stderr
+    again(small_cohorts, small_cohorts / "whole")
     return pd.read_parquet(small_cohorts / "whole" / "predictions.parquet")
+
+
+def again(place: Path, out: Path) -> str:
+    """Run the command to its end; gives what it said."""
+    done = peace(*LONG, "--out", out, cwd=place, timeout=800)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def assert_equal(out: Path, uninterrupted: pd.DataFrame) -> None:
+    """To the last bit; and each epoch is told once."""
+    pd.testing.assert_frame_equal(pd.read_parquet(out / "predictions.parquet"), uninterrupted, check_exact=True)
+    epochs = [json.loads(line)["epoch"] for line in epochs_of(out)]
+    assert epochs == list(range(1, EPOCHS + 1))
 
 
 def damage_newest(out: Path) -> str:
@@ -65,43 +98,37 @@ def damage_newest(out: Path) -> str:
 
 
 @pytest.mark.heavy
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    ("victim", "number"),
-    [
-        ("driver", signal.SIGKILL),
-        ("driver", signal.SIGTERM),
-        ("driver", signal.SIGINT),
-        ("worker", signal.SIGKILL),
-        ("worker", signal.SIGTERM),
-    ],
-)
-def test_a_killed_training_ends_where_it_would_have_ended(
-    small_cohorts: Path, uninterrupted: pd.DataFrame, victim: str, number: signal.Signals
-) -> None:
-    """The driver with all of Ray, as a lost machine would; a worker, which Ray starts again, within one command."""
-    out = small_cohorts / f"killed-{victim}-{number.name}"
-    job = start([*LONG, "--out", out], small_cohorts)
-    wait_for(job, out / "history.jsonl", 2)
-    if victim == "worker":
-        os.kill(training_worker(job.pid), number)
-        said = job.communicate(timeout=300)[0]
-        assert job.returncode == 0, said
-    elif number == signal.SIGKILL:
-        os.killpg(job.pid, number)
-        job.communicate(timeout=60)
-        name = damage_newest(out)
-        again = peace(*LONG, "--out", out, cwd=small_cohorts)
-        assert again.returncode == 0, again.stderr
-        assert f"warning: {out}/checkpoints/{name}/model.safetensors is damaged" in again.stderr
-        assert f"set aside as damaged-{name}" in (out / "log.txt").read_text()
-    else:
-        job.send_signal(number)
-        said = job.communicate(timeout=60)[0]
-        assert job.returncode == 128 + number, said
-        assert "the same command goes on" in said
-        again = peace(*LONG, "--out", out, cwd=small_cohorts)
-        assert again.returncode == 0, again.stderr
-    pd.testing.assert_frame_equal(pd.read_parquet(out / "predictions.parquet"), uninterrupted, check_exact=True)
-    epochs = [line.split('"epoch": ')[1] for line in (out / "history.jsonl").read_text().splitlines()]
-    assert len(epochs) == len(set(epochs)) == 30
+@pytest.mark.timeout(1800)
+def test_the_driver_is_ended_and_killed(small_cohorts: Path, uninterrupted: pd.DataFrame) -> None:
+    """In order first, then with all of Ray, as a lost machine would, and the newest checkpoint is damaged too."""
+    out = small_cohorts / "killed-driver"
+    job = Started(out, small_cohorts)
+    job.wait_for_epoch(2)
+    job.process.send_signal(signal.SIGTERM)
+    job.ends_with(143, 120)
+    assert "the same command goes on" in job.said
+    done = len(epochs_of(out))
+    assert done < EPOCHS - 5
+    job = Started(out, small_cohorts)
+    job.wait_for_epoch(done + 2)
+    os.killpg(job.process.pid, signal.SIGKILL)
+    job.process.wait(timeout=60)
+    name = damage_newest(out)
+    said = again(small_cohorts, out)
+    assert f"warning: {out}/checkpoints/{name}/model.safetensors is damaged" in said
+    assert f"set aside as damaged-{name}" in (out / "log.txt").read_text()
+    assert_equal(out, uninterrupted)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(1800)
+def test_the_worker_is_killed_and_ended(small_cohorts: Path, uninterrupted: pd.DataFrame) -> None:
+    """Ray starts it again, and it goes on within the one command."""
+    out = small_cohorts / "killed-worker"
+    job = Started(out, small_cohorts)
+    for epoch, number in ((2, signal.SIGKILL), (5, signal.SIGTERM)):
+        job.wait_for_epoch(epoch)
+        os.kill(training_worker(job.process.pid), number)
+    job.ends_with(0)
+    assert job.said.count("training goes on with 1 worker") == 2
+    assert_equal(out, uninterrupted)

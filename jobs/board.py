@@ -21,6 +21,7 @@ from jobs.metrics import export_epoch
 from peace.progress import progress
 
 SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_TO_ANSWER = 30.0
 SECONDS_TO_WAIT = 10.0  # for workers that start, until it is said what they may be waiting for
 
 
@@ -60,9 +61,10 @@ class Board:
         """Note a mistake that would be the same after a restart of the workers."""
         self.fault = fault
 
-    def ask_to_leave(self, why: int) -> None:
-        """From the next step on, workers take a checkpoint and leave."""
+    def ask_to_leave(self, why: int) -> bool:
+        """From the next step on, workers take a checkpoint and leave; says whether there are any at work."""
         self.leave = why
+        return self.total > 0
 
     def read(self, epochs: int, warnings: int) -> Look:
         """What there is, of epochs and warnings those after the first so many."""
@@ -107,7 +109,10 @@ def _watch(job: Job, board: Any, epochs: int, wanted: Mapping[str, float], ended
     with progress(None, f"{job.label}: workers start", unit="step") as bar:
         while not last_look:
             last_look = ended.wait(SECONDS_BETWEEN_LOOKS)
-            look: Look = ray.get(board.read.remote(seen, warned))
+            try:
+                look: Look = ray.get(board.read.remote(seen, warned), timeout=SECONDS_TO_ANSWER)
+            except ray.exceptions.GetTimeoutError:
+                continue
             seen, warned = seen + len(look.epochs), warned + len(look.warnings)
             for warning in look.warnings:
                 job.log.warning(warning)

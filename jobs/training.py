@@ -51,7 +51,8 @@ def train_on_ray(
     nodes = alive_nodes()
     share, threads = room or worker_room(settings, nodes)
     needs = needs_of(settings, share)
-    check_room(settings, needs, nodes, held_mb(plan.shards, settings.in_memory_mb))
+    held = held_mb(plan.shards, settings.in_memory_mb) if plan.record_ids is None else 0.0
+    check_room(settings, needs, nodes, held)
     checkpoints = checkpoints_of(job)
     board = _board()
     told = {
@@ -260,10 +261,10 @@ def _take_leave(outcome: Future[Any], board: Any, grace_seconds: float) -> None:
 
     from jobs.leaving import Leave
 
-    print(f"\na checkpoint of the next step is taken, within {grace_seconds:g} s", file=sys.stderr)
     with suppress(Exception):
-        ray.get(board.ask_to_leave.remote(Leave.STOP), timeout=grace_seconds)
-        outcome.result(timeout=grace_seconds)
+        if ray.get(board.ask_to_leave.remote(Leave.STOP), timeout=grace_seconds):
+            print(f"\na checkpoint of the next step is taken, within {grace_seconds:g} s", file=sys.stderr)
+            outcome.result(timeout=grace_seconds)
 
 
 def _mistake(error: BaseException | None) -> PeaceError | None:

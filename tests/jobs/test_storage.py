@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -22,7 +23,7 @@ from jobs.ingest import training_dataset
 from s3_server import S3Server, s3_server, upload
 from wfdb_files import write_record
 
-from jobs import index, predict, preprocess, pretrain
+from jobs import evaluate, index, predict, preprocess, pretrain
 from jobs.cluster_session import ray_session
 from jobs.harness import Verb, main
 from peace import places
@@ -217,7 +218,7 @@ def test_mistakes_end_in_one_line(
     assert "the bucket does not exist" in refusal(capsys, preprocess.VERB, *words, "s3://nobody/x")
     assert "s3://runs/none does not exist" in refusal(capsys, index.VERB, *tree, "s3://runs/none")
     assert "only local paths and s3://" in refusal(capsys, index.VERB, *tree, "gs://runs/none")
-    assert "local or mounted" in refusal(capsys, pretrain.VERB, "--shards", tmp_path, "--out", "s3://runs/training")
+    assert "local or mounted" in refusal(capsys, evaluate.VERB, "--run", tmp_path, "--out", "s3://runs/evaluation")
     assert "records s3://raw/x.hea: " in refusal(capsys, predict.VERB, "s3://raw/x.hea", "--model", tmp_path)
     assert "s3://runs/none is not there" in refusal(
         capsys, pretrain.VERB, "--shards", "s3://runs/none", "--out", tmp_path / "p"
@@ -266,14 +267,14 @@ def test_killed_and_started_again_ends_where_uninterrupted_ends(server: S3Server
 
 @pytest.mark.heavy
 @pytest.mark.timeout(500)
-def test_trainings_read_shards_from_a_bucket(server: S3Server, small_cohorts: Path, tmp_path: Path) -> None:
+def test_trainings_read_and_write_in_a_bucket(server: S3Server, small_cohorts: Path, tmp_path: Path) -> None:
     for cohort in ("mimic", "zzu"):
         upload(small_cohorts / f"shards-{cohort}", f"s3://runs/train/{cohort}")
     shards = ["--shards", "s3://runs/train/mimic", *SETTINGS]
     adults = ["pretrain", *shards]
-    children = ["adapt", "--checkpoint", "adults", "--shards", "s3://runs/train/zzu", *SETTINGS]
+    children = ["adapt", "--checkpoint", "s3://runs/train/adults", "--shards", "s3://runs/train/zzu", *SETTINGS]
     for words in (
-        [*adults, "--out", "adults"],
+        [*adults, "--out", "s3://runs/train/adults"],
         [*adults, "--out", "streamed", "ray.in_memory_mb=0"],
         ["pretrain", "--shards", small_cohorts / "shards-mimic", "--out", "local", *SETTINGS],
         [*children, "--out", "few", "--protocol", "few-shot", "--shots", "2"],
@@ -281,6 +282,7 @@ def test_trainings_read_shards_from_a_bucket(server: S3Server, small_cohorts: Pa
     ):
         done = peace(*words, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-    tables = [pd.read_parquet(tmp_path / name / "predictions.parquet") for name in ("adults", "local", "streamed")]
+    outs = [place("s3://runs/train/adults"), tmp_path / "local", tmp_path / "streamed"]
+    tables = [pd.read_parquet(io.BytesIO((out / "predictions.parquet").read_bytes())) for out in outs]
     pd.testing.assert_frame_equal(tables[0], tables[1])
     assert set(tables[2]["record_id"]) == set(tables[0]["record_id"])

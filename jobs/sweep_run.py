@@ -34,17 +34,39 @@ def run_trials(job: Job, space: Space, ledger: Ledger, plan: TrialPlan, trials: 
     """Run trials until the ledger holds `trials` closed ones, or the grid has no more.
 
     `start`: the parameters as the configuration has them. Raises KeyboardInterrupt as it comes, trials then stay open.
+    Where Tune itself gives up (2.60 does when Ray kills a trial for want of memory), the trials that ran have lost a
+    try, and Tune is started again on what is left.
     """
-    config = build_config(plan.config)
-    epochs = (config.pretrain if space.stage == "pretrain" else config.adapt).epochs
-    keeper = Keeper(job, space, ledger, plan, epochs)
-    place = job.out / "tune"
-    shutil.rmtree(place, ignore_errors=True)  # Tune's own notes of an earlier call: the ledger knows better
+    # what a trial died of is in its folder, in the table and on the page: no traces between Tune's tables
+    logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)
+    while True:
+        keeper = Keeper(job, space, ledger, plan)
+        try:
+            _tune(job, space, ledger, plan, trials, start, keeper)
+            return
+        except Exception as error:
+            if not keeper.runs:
+                raise
+            reason = _first_line(error)
+            error.__traceback__ = error.__context__ = None  # they hold Tune's actors, and those their CPUs
+        finally:
+            keeper.leave()
+        job.log.error("Ray Tune gave up (%s); it is started again on what is left", reason)
+        print(f"peace sweep: Ray Tune gave up ({reason}); it is started again on what is left", file=sys.stderr)
+        for number in keeper.running:
+            keeper.lose(number, reason)
+
+
+def _tune(
+    job: Job, space: Space, ledger: Ledger, plan: TrialPlan, trials: int, start: dict[str, Any], keeper: Keeper
+) -> None:
+    folder = job.out / "tune"
+    shutil.rmtree(folder, ignore_errors=True)  # Tune's own notes of an earlier call: the ledger knows better
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(run_trial, plan=plan), {"CPU": DRIVER_CPUS}),
         tune_config=tune.TuneConfig(
-            search_alg=LedgerSearch(space, ledger, trials, start, config.seed),
-            scheduler=scheduler_of(space, ledger, epochs),
+            search_alg=LedgerSearch(space, ledger, trials, start, plan.config["seed"]),
+            scheduler=scheduler_of(space, ledger, keeper.epochs),
             num_samples=max(1, trials - len(ledger.of("finished", "stopped", "failed"))),
             max_concurrent_trials=plan.room.at_once,
             trial_name_creator=_name,
@@ -52,27 +74,24 @@ def run_trials(job: Job, space: Space, ledger: Ledger, plan: TrialPlan, trials: 
         ),
         run_config=tune.RunConfig(
             name="sweep",
-            storage_path=str(place),
+            storage_path=str(folder),
             failure_config=tune.FailureConfig(max_failures=space.budget.retries),
             callbacks=[keeper],
             verbose=1,
         ),
     )
-    # what a trial died of is in its folder, in the table and on the page: no traces between Tune's tables
-    logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)
-    try:
-        # Tune's tables are for people to watch; stdout is for the result
-        with redirect_stdout(sys.stderr):
-            _in_thread(tuner.fit)
-    finally:
-        keeper.leave()
+    # Tune's tables are for people to watch; stdout is for the result
+    with redirect_stdout(sys.stderr):
+        _in_thread(tuner.fit)
 
 
 class Keeper(tune.Callback):
     """Follows Tune in the sweep's own process: one MLflow run a trial, and its end in the ledger, once."""
 
-    def __init__(self, job: Job, space: Space, ledger: Ledger, plan: TrialPlan, epochs: int) -> None:
-        self.job, self.space, self.ledger, self.plan, self.epochs = job, space, ledger, plan, epochs
+    def __init__(self, job: Job, space: Space, ledger: Ledger, plan: TrialPlan) -> None:
+        self.job, self.space, self.ledger, self.plan = job, space, ledger, plan
+        config = build_config(plan.config)
+        self.epochs = (config.pretrain if space.stage == "pretrain" else config.adapt).epochs
         self.runs: dict[int, Run] = {}
         self.curves: dict[int, dict[int, float]] = {}
         self.began: dict[int, float] = {}
@@ -89,6 +108,20 @@ class Keeper(tune.Callback):
             self.left = True
         for run in self.runs.values():
             run.__exit__(KeyboardInterrupt, None, None)
+
+    @property
+    def running(self) -> list[int]:
+        """The trials that have begun and not ended."""
+        return sorted(self.runs)
+
+    def lose(self, number: int, reason: str) -> None:
+        """Take a try off a trial that went down with Tune; without another one it has failed."""
+        if self.ledger.lose_try(number) > self.space.budget.retries:
+            self.ledger.close(number, "failed", self.curves[number], error=reason)
+            run = self._run(self.ledger.trials[number])
+            run.tags({"status": "failed", "error": reason})
+            run.__exit__(PeaceError, None, None)
+            _drop_checkpoints(self.ledger.folder(number))
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """Open the trial's run, or go on in it."""
@@ -147,8 +180,9 @@ class Keeper(tune.Callback):
                     run.metrics({f"test/{name}": value})
             run.__exit__(None if status != "failed" else PeaceError, None, None)
             seconds = round(time.monotonic() - self.began[number], 1)
+            failures = self.ledger.trials[number].failures + trial.num_failures
             closed = self.ledger.close(
-                number, status, self.curves[number], failures=trial.num_failures, seconds=seconds, **values
+                number, status, self.curves[number], failures=failures, seconds=seconds, **values
             )
             if closed.value is not None:
                 self.job.run.metrics({f"trial/{self.space.metric}": closed.value}, step=number)
@@ -215,11 +249,15 @@ def _figures(result: dict[str, Any]) -> dict[str, float]:
     return {name: value for name, value in own.items() if isinstance(value, int | float)}
 
 
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
 def _last_words(trial: TuneTrial) -> str:
     """What Tune knows of the death of a trial that could not say it itself, on one line."""
     error = trial.get_pickled_error()
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] if error else []
-    return f"its process died ({type(error).__name__}: {lines[0]})" if lines else "its process died"
+    return f"its process died ({_first_line(error)})" if error else "its process died"
 
 
 def _name(trial: TuneTrial) -> str:

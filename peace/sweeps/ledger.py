@@ -75,6 +75,10 @@ class Ledger:
         (self.folder(number) / FAULT).unlink(missing_ok=True)
         return self._write(replace(self.trials[number], status="open", error=None, failures=0))
 
+    def lose_try(self, number: int) -> int:
+        """Note that an open trial died and may run again; gives how often it has died."""
+        return self._write(replace(self.trials[number], failures=self.trials[number].failures + 1)).failures
+
     def close(self, number: int, status: Status, curve: Mapping[int, float], **values: Any) -> Trial:
         """Enter how a trial ended: its metric by epoch, and `values` of Trial."""
         points = sorted(curve.items())

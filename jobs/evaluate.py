@@ -165,7 +165,10 @@ def _described(run: Path) -> dict[str, str]:
     """What the evaluated run's checkpoint says of itself, for the run tables of MLflow."""
     known = _json_or_empty(run / "checkpoint" / "checkpoint.json")
     names = ("cohort", "protocol", "label_set", "label_set_digest", "descriptor_digest")
-    return {name: str(known[name]) for name in names if known.get(name)} | {"run": run.name}
+    return {name: str(known[name]) for name in names if known.get(name)} | {
+        "run": run.name,
+        "mlflow.runName": f"evaluate {run.name}",
+    }
 
 
 def _json_or_empty(path: Path) -> dict[str, Any]:

@@ -93,6 +93,7 @@ def work(job: Job) -> dict[str, Any]:
         "checks": decision.as_json()["checks"],
     }
     _finish(job, result)
+    job.run.flush()  # the page below names this run
     write_description(client, champions)
     return result
 

@@ -89,6 +89,7 @@ def work(job: Job) -> dict[str, Any]:
             version = _create_version(client, job, name, folder, predictor, metrics)
         job.run.artifact(job.out / "README.md")
     client.set_registered_model_alias(name, alias, version)
+    job.run.tags({"mlflow.runName": f"register {run.name} as {name} version {version}"})
     write_description(client, Champions(client, name, "champion"))
     found = client.get_model_version(name, version)
     return {

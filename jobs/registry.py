@@ -69,7 +69,7 @@ def write_description(client: MlflowClient, champions: Champions) -> None:
         f"| {change.why} |"
         for change in reversed(champions.changes())
     ]
-    history = ["| when (UTC) | what | version | before | why |", "|-|-|-|-|-|", *rows]
+    history = ["| when (UTC) | what | version | before | why |", "|---|---|---|---|---|", *rows]
     client.update_registered_model(
         name,
         description="\n".join(
@@ -78,7 +78,7 @@ def write_description(client: MlflowClient, champions: Champions) -> None:
                 "",
                 f"A PEACE model: probabilities of findings, several of which may hold. **{NOT_A_DEVICE}**",
                 "",
-                *_who(found, alias),
+                *_who(client, found, alias),
                 "",
                 *_how(name, alias if found else "candidate"),
                 "",
@@ -88,7 +88,7 @@ def write_description(client: MlflowClient, champions: Champions) -> None:
     )
 
 
-def _who(found: ModelVersion | None, alias: str) -> list[str]:
+def _who(client: MlflowClient, found: ModelVersion | None, alias: str) -> list[str]:
     if found is None:
         return [
             f"## There is no {alias} yet",
@@ -99,8 +99,8 @@ def _who(found: ModelVersion | None, alias: str) -> list[str]:
     known = {
         "Why": tags.get(f"peace.{alias}.why"),
         "Since": tags.get(f"peace.{alias}.since"),
-        "Decision": _run_link(tags.get(f"peace.{alias}.decision_run")),
-        "Training": _run_link(found.run_id),
+        "Decision": _run_link(client, tags.get(f"peace.{alias}.decision_run"), "/artifacts/report.html"),
+        "Where it came from": _run_link(client, found.run_id),
         "Data": f"adapted to {tags.get('peace.cohort')}, protocol {tags.get('peace.protocol')}, "
         f"label set {tags.get('peace.label_set')}",
         "Macro AUC on its own test split": tags.get("peace.macro_auc"),
@@ -113,8 +113,16 @@ def _who(found: ModelVersion | None, alias: str) -> list[str]:
     ]
 
 
-def _run_link(run_id: str | None) -> str | None:
-    return f"MLflow run {run_id}" if run_id else None
+def _run_link(client: MlflowClient, run_id: str | None, page: str = "") -> str | None:
+    from mlflow.exceptions import MlflowException
+
+    if not run_id:
+        return None
+    try:
+        run = client.get_run(run_id)
+    except MlflowException:  # deleted since
+        return None
+    return f"[{run.info.run_name}](#/experiments/{run.info.experiment_id}/runs/{run_id}{page})"
 
 
 def _how(name: str, alias: str) -> list[str]:

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 SERVER_PATIENCE = 5.0  # seconds that a tracking server may take to say that it is there
 TABLES_PATIENCE = 120.0  # seconds that another job may take to make the tables of a new sqlite store
 
+# MLflow's pages are then those of training runs and models, not those of language models
+EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",
+    "mlflow.note.content": (
+        "PEACE on Ray: one run a job. Compare `test/macro_auc` of the evaluate runs; the run 'champions of NAME' holds "
+        "the decisions about registered models, whose page under Models says which version is champion, why, and how "
+        "to load it. Research software, not a medical device."
+    ),
+}
+
 
 def tracking_uri(config: Config) -> str:
     """Where runs are kept: tracking.uri, then MLFLOW_TRACKING_URI, then mlflow.db in the current directory.
@@ -73,7 +83,7 @@ def experiment_id(client: MlflowClient, name: str, uri: str) -> str:
         if uri.startswith("sqlite:///"):
             place = (Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlartifacts").as_uri()
         try:
-            return str(client.create_experiment(name, artifact_location=place))
+            return str(client.create_experiment(name, artifact_location=place, tags=EXPERIMENT_TAGS))
         except MlflowException:
             # another job made it in the meantime
             found = client.get_experiment_by_name(name)

@@ -8,7 +8,6 @@ from typing import Any
 
 from peace.config import Config, build_config, merge
 
-
 PAPER = "arXiv 2605.00647v2 (7 June 2026)"  # whose numbers stand beside ours
 
 

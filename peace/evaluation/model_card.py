@@ -68,7 +68,7 @@ def _results(meta: CheckpointMeta, full_names: Mapping[str, str], metrics: Mappi
     limits = meta.thresholds or {}
     if metrics is None:
         rows = [f"| {label} | {full_names[label]} | {number(limits.get(label))} |" for label in meta.labels]
-        return ["Not evaluated yet.", "", "| label | finding | threshold |", "|-|-|-|", *rows]
+        return ["Not evaluated yet.", "", "| label | finding | threshold |", "|---|---|---|", *rows]
     macro = with_interval(metrics["macro_auc"], metrics["macro_auc_low"], metrics["macro_auc_high"])
     patients = "" if metrics["patients"] is None else f" of {metrics['patients']} patients"
     interval = metrics["interval"]
@@ -85,7 +85,7 @@ def _results(meta: CheckpointMeta, full_names: Mapping[str, str], metrics: Mappi
         f"{interval['level']:.0%} bootstrap intervals by {interval['resampled_by']}.{left_out}",
         "",
         "| label | finding | AUC | positives | F1 | balanced accuracy | threshold |",
-        "|-|-|-|-|-|-|-|",
+        "|---|---|---|---|---|---|---|",
         *rows,
         *_ages(metrics),
     ]
@@ -99,7 +99,7 @@ def _ages(metrics: Mapping[str, Any]) -> list[str]:
         f"{band['labels']} | {band['records']} |"
         for name, band in metrics["age_bands"].items()
     ]
-    return ["", "| age | macro AUC | labels with 10 of each class | test records |", "|-|-|-|-|", *rows]
+    return ["", "| age | macro AUC | labels with 10 of each class | test records |", "|---|---|---|---|", *rows]
 
 
 def _amounts(trained_on: int | None, metrics: Mapping[str, Any] | None) -> list[str]:

@@ -99,7 +99,7 @@ def _who(client: MlflowClient, found: ModelVersion | None, alias: str) -> list[s
     known = {
         "Why": tags.get(f"peace.{alias}.why"),
         "Since": tags.get(f"peace.{alias}.since"),
-        "Decision": _run_link(client, tags.get(f"peace.{alias}.decision_run"), "/artifacts/report.html"),
+        "Decision": _run_link(client, tags.get(f"peace.{alias}.decision_run"), "/artifacts"),
         "Where it came from": _run_link(client, found.run_id),
         "Data": f"adapted to {tags.get('peace.cohort')}, protocol {tags.get('peace.protocol')}, "
         f"label set {tags.get('peace.label_set')}",

@@ -45,6 +45,7 @@ def work(job: Job) -> dict[str, Any]:
             "peace.reasons": outcome,
         }
     )
+    job.run.flush()  # the page below names this run
     write_description(client, champions)
     return {
         "name": args.name,

@@ -51,6 +51,7 @@ def work(job: Job) -> dict[str, Any]:
         "price_basis": "given" if args.price is not None else "assumed",
         "shards": made.shards,
         "bytes_per_record": round(made.record_bytes),
+        "model": {"gflop_per_sample": round(made.model.gflop, 3), "trained_weights": round(made.model.weights)},
         "stages": [
             {"stage": stage.name, "seconds": round(stage.seconds, 1), "limit": stage.limit, "basis": stage.basis}
             for stage in made.stages
@@ -72,7 +73,10 @@ def tables(result: dict[str, Any]) -> list[Table]:
     stages = [(item["stage"], _time(item["seconds"]), item["limit"], item["basis"]) for item in result["stages"]]
     space = [(name, f"{value:,.1f} GB") for name, value in result["gigabytes"].items()]
     space.insert(0, ("shards, number", f"{result['shards']:,}"))
-    rests = [(f"{rate['value']:,g} {rate['unit']}", rate["basis"], rate["source"]) for rate in result["rates"]]
+    model = result["model"]
+    counted = f"{model['gflop_per_sample']:,g} GFLOP a sample, {model['trained_weights'] / 1e6:,.1f} million weights"
+    rests = [(counted, "counted", "on the model of this configuration: encoder and query network, both ways")]
+    rests += [(f"{rate['value']:,g} {rate['unit']}", rate["basis"], rate["source"]) for rate in result["rates"]]
     return [
         Table(title, ("stage", "time", "limited by", "rates"), stages),
         Table("Space", ("", ""), space),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from peace.config import Config
 from peace.errors import ConfigError, DataError, nearest
 from peace.planning import rates
+from peace.planning.model import BERT_WEIGHTS, ModelSize, model_size
 from peace.planning.rates import ACCELERATORS, Rate
 
 GB = 1e9
@@ -69,6 +70,7 @@ class Plan:
     records: int
     shards: int
     record_bytes: float
+    model: ModelSize
     stages: list[Stage]
     needs: dict[str, float]
     dollars: float
@@ -98,10 +100,11 @@ def plan(records: int, cluster: Cluster, config: Config) -> Plan:
     shards = max(config.preprocess.min_tasks, math.ceil(records * plain / (config.preprocess.shard_mb * 1e6)))
     stored = plain * rates.SHARD_SHARE.value
     training = records * config.split.ratios[0] / sum(config.split.ratios)
-    stages = [_index(records), _preprocess(records, cluster), *_train(records, training, cluster, config, samples)]
-    needs = _needs(records, stored, training * plain, cluster, config)
+    model = model_size(config.model, samples)
+    stages = [_index(records), _preprocess(records, cluster), *_train(records, training, cluster, config, model)]
+    needs = _needs(records, stored, training * plain, cluster, config, model)
     dollars = sum(stage.seconds for stage in stages) / SECONDS_AN_HOUR * cluster.price
-    made = Plan(records, shards, stored, stages, needs, dollars)
+    made = Plan(records, shards, stored, model, stages, needs, dollars)
     made.faults.extend(_faults(made, cluster))
     made.warnings.extend(_warnings(made, cluster, config))
     if made.faults:
@@ -132,44 +135,55 @@ def _preprocess(records: int, cluster: Cluster) -> Stage:
     return Stage("preprocess", seconds, limit, (rates.PREPROCESS, rates.PREPROCESS_START, rates.RAW_BYTES))
 
 
-def _train(records: int, training: float, cluster: Cluster, config: Config, samples: int) -> list[Stage]:
+def _train(records: int, training: float, cluster: Cluster, config: Config, model: ModelSize) -> list[Stage]:
     """Training, then one pass over validation and test; an epoch's validation is in its stage."""
     batch, epochs = config.pretrain.batch_size, config.pretrain.epochs
-    rate, rests_on = _samples_per_second(cluster, samples)
+    rate, rests_on = _samples_per_second(cluster, model)
     steps = epochs * math.ceil(training / batch)
     share = math.ceil(batch / cluster.workers)
     compute = share / rate
-    fixed = rates.TEXT_CPU_SECONDS if cluster.gpu == "cpu" else rates.STEP_SECONDS
+    texts, its_rate = _text_seconds(cluster, model)
     exchange = 0.0
     if cluster.workers > 1:
-        exchange = 2 * (cluster.workers - 1) / cluster.workers * rates.GRADIENT_BYTES.value / _network(cluster)
+        exchange = 2 * (cluster.workers - 1) / cluster.workers * _gradient_bytes(model) / _network(cluster)
     read = share / (rates.READER.value * max(1, cluster.cores_per_worker // 2))
-    parts = {"the model": compute, "exchange of gradients": exchange, "texts and launches": fixed.value}
+    parts = {"the model": compute, "exchange of gradients": exchange, "texts and launches": texts}
     step = max(sum(parts.values()), read)
     limit = "reading" if read > sum(parts.values()) else max(parts, key=lambda name: parts[name])
     forward = cluster.workers * rate * 3  # a pass without gradients is about a third of one with
     held_out = records - training
     validation = epochs * held_out / 2 / forward
-    basis = (*rests_on, fixed, rates.GRADIENT_BYTES, rates.READER)
+    basis = (*rests_on, its_rate, rates.READER)
     return [
         Stage(f"pretrain, {epochs} epochs", steps * step + validation, limit, basis),
         Stage("predict validation and test", held_out / forward, "the model", rests_on),
     ]
 
 
-def _samples_per_second(cluster: Cluster, samples: int) -> tuple[float, tuple[Rate, ...]]:
-    """Of one worker, forward and backward, at the paper's encoder; shorter recordings cost in proportion."""
-    length = 5000 / samples
+def _samples_per_second(cluster: Cluster, model: ModelSize) -> tuple[float, tuple[Rate, ...]]:
+    """Of one worker, forward and backward."""
     if cluster.gpu == "cpu":
-        return rates.CPU_TRAINING.value * cluster.cores_per_worker * length, (rates.CPU_TRAINING,)
-    peak = ACCELERATORS[cluster.gpu].bf16_tflops * 1e12
-    flops = rates.ENCODER_GFLOP.value * 1e9
-    return peak * rates.GPU_SHARE.value / flops * length, (rates.ENCODER_GFLOP, rates.GPU_SHARE)
+        return rates.CPU_SPEED.value * cluster.cores_per_worker / model.gflop, (rates.CPU_SPEED,)
+    peak = ACCELERATORS[cluster.gpu].bf16_tflops * 1e3
+    return peak * rates.GPU_SHARE.value / model.gflop, (rates.GPU_SHARE,)
 
 
-def _needs(records: int, stored: float, training_bytes: float, cluster: Cluster, config: Config) -> dict[str, float]:
+def _text_seconds(cluster: Cluster, model: ModelSize) -> tuple[float, Rate]:
+    """Of a step: on CPUs the text encoder's trained layers, both ways; the frozen ones are reckoned once a run."""
+    if cluster.gpu != "cpu":
+        return rates.STEP_SECONDS.value, rates.STEP_SECONDS
+    return 3 * rates.TEXT_CPU_SECONDS.value * model.text_weights / BERT_WEIGHTS, rates.TEXT_CPU_SECONDS
+
+
+def _gradient_bytes(model: ModelSize) -> float:
+    return model.weights * rates.WEIGHT_BYTES
+
+
+def _needs(
+    records: int, stored: float, training_bytes: float, cluster: Cluster, config: Config, model: ModelSize
+) -> dict[str, float]:
     held = training_bytes if training_bytes <= config.ray.in_memory_mb * 1e6 else 64 * config.preprocess.shard_mb * 1e6
-    weights = rates.GRADIENT_BYTES.value * rates.OPTIMISER_FACTOR
+    weights = _gradient_bytes(model) * rates.OPTIMISER_FACTOR
     kept = 3 * weights + records * 400  # checkpoints, predictions
     return {
         "raw tree": records * rates.RAW_BYTES.value / GB,

@@ -27,6 +27,7 @@ def test_times_follow_from_the_rates() -> None:
     assert made.needs["shards"] == pytest.approx(RECORDS * 120_000 * 0.36 / 1e9)
     start = rates.PREPROCESS_START.value
     assert seconds(RECORDS, EIGHT, "preprocess") == pytest.approx(start + RECORDS / (rates.PREPROCESS.value * 64))
+    assert made.model.gflop == pytest.approx(26.75, rel=0.01)  # torch's counter on real tensors
     assert made.seconds == pytest.approx(sum(stage.seconds for stage in made.stages))
     assert made.dollars == pytest.approx(made.seconds / 3600 * 8 * 4.0)
     assert replace(EIGHT, dollars_per_hour=1.0).price == 1.0
@@ -64,6 +65,12 @@ def test_a_stage_is_measured_only_where_all_its_rates_are() -> None:
 def test_what_does_not_fit_is_refused(records: int, change: dict[str, float], named: str) -> None:
     with pytest.raises(DataError, match=named):
         plan(records, replace(EIGHT, **change), PAPER)
+
+
+def test_a_smaller_model_costs_less() -> None:
+    demo = plan(4000, replace(EIGHT, workers=1, gpu="cpu"), load_config("demo"))
+    assert demo.model.gflop < 1
+    assert demo.seconds < 300
 
 
 def test_nonsense_is_refused() -> None:

@@ -29,7 +29,8 @@ from peace.labels import load_label_set
 from peace.learning.augment import augment
 from peace.models import EcgClassifier
 from peace.progress import progress
-from peace.signal import LEADS, Recording, Unreadable, condition, condition_file
+from peace.signal import LEADS, Recording, Unreadable, condition_file
+from peace.signal.condition import condition
 
 LEAST = 3  # positives and negatives that a label needs to be scored
 Arrays = tuple[np.ndarray, np.ndarray]

@@ -212,7 +212,8 @@ def _load_kernels(recipe: Recipe) -> None:
     """Runs in a worker, while Ray Data plans: import and load what the first record would have to wait for."""
     import numpy as np
 
-    from peace.signal import LEADS, condition
+    from peace.signal import LEADS
+    from peace.signal.condition import condition
     from peace.signal.reader import Recording
 
     noise = np.random.default_rng(0).normal(size=(round(500 * recipe.signal.seconds), len(LEADS)))

@@ -8,13 +8,17 @@ is records, of which one patient may have hundreds, and it gives a label of thre
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from peace.config import SplitConfig
 from peace.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from peace.config import SplitConfig
 
 SPLITS = ("train", "val", "test")
 
@@ -33,6 +37,8 @@ def split_patients(
     due grows least; patients of rare labels choose first, then those with many records, then in an order drawn from
     the seed. Before that, every split gets a patient of each label that has patients enough, rarest label first.
     """
+    import pandas as pd
+
     ids, inverse = np.unique(patients.to_numpy(dtype=str), return_inverse=True)
     if not len(ids):
         return pd.Series([], index=patients.index, dtype="str")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from peace.signal import LEADS, QUALITY
+from peace.signal import LEADS
 from peace.splits import SPLITS
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ def tensor(values: Any, shape: tuple[int, ...]) -> pa.ExtensionType:
 def schema(length: int) -> pa.Schema:
     """Schema of a shard whose signals have `length` samples."""
     import pyarrow as pa
+
+    from peace.signal import QUALITY
 
     return pa.schema(
         [

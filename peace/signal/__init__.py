@@ -1,11 +1,18 @@
 """One path from bytes to millivolts: read, lead order, quality, filter, crop, whole microvolts."""
 
-from peace.signal.condition import Conditioned, condition, condition_file, n_samples_of
-from peace.signal.leads import LEADS, NINE, lead_index
-from peace.signal.policy import FLAGS
-from peace.signal.quality import QUALITY
-from peace.signal.reader import Recording, read_header, read_record
-from peace.signal.unreadable import REASONS, Unreadable
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from peace.lazy import lazily
+
+if TYPE_CHECKING:
+    from peace.signal.condition import Conditioned, condition_file, n_samples_of
+    from peace.signal.leads import LEADS, NINE, lead_index
+    from peace.signal.policy import FLAGS
+    from peace.signal.quality import QUALITY
+    from peace.signal.reader import Recording, read_header, read_record
+    from peace.signal.unreadable import REASONS, Unreadable
 
 __all__ = [
     "FLAGS",
@@ -16,10 +23,28 @@ __all__ = [
     "Conditioned",
     "Recording",
     "Unreadable",
-    "condition",
     "condition_file",
     "lead_index",
     "n_samples_of",
     "read_header",
     "read_record",
 ]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "Conditioned": "condition",
+        "FLAGS": "policy",
+        "LEADS": "leads",
+        "NINE": "leads",
+        "QUALITY": "quality",
+        "REASONS": "unreadable",
+        "Recording": "reader",
+        "Unreadable": "unreadable",
+        "condition_file": "condition",
+        "lead_index": "leads",
+        "n_samples_of": "condition",
+        "read_header": "reader",
+        "read_record": "reader",
+    },
+)

@@ -10,7 +10,8 @@ from scipy import signal as scipy_signal
 from wfdb_files import heartbeats, write_record
 
 from peace.config import LeadsConfig, QualityConfig, SignalConfig, load_config
-from peace.signal import LEADS, Recording, Unreadable, condition, condition_file, read_record
+from peace.signal import LEADS, Recording, Unreadable, condition_file, read_record
+from peace.signal.condition import condition
 from peace.signal.filters import cascade, ratio, reflection, resample, zero_phase
 
 TWELVE = LeadsConfig()

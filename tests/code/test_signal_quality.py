@@ -11,7 +11,8 @@ from wfdb_files import heartbeats
 
 from peace.config import Config, LeadsConfig, QualityConfig, SignalConfig, build_config
 from peace.errors import ConfigError
-from peace.signal import FLAGS, LEADS, QUALITY, REASONS, Conditioned, Recording, Unreadable, condition, condition_file
+from peace.signal import FLAGS, LEADS, QUALITY, REASONS, Conditioned, Recording, Unreadable, condition_file
+from peace.signal.condition import condition
 from peace.signal.survey import COSINE, HIGHEST, JUMP, LOWEST, MISSING, RAILED, SINE, survey
 
 # disturbs I, II and III without a contradiction between them

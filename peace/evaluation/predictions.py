@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from peace.errors import DataError
+from peace.places import nearby
 
 COLUMNS = ("record_id", "split", "label", "probability", "target")
 
@@ -74,10 +75,13 @@ def read_predictions(path: Path) -> Predictions:
     Raises DataError where the file cannot be read, lacks a column or a test split, scores a record twice or not for
     every label, or holds a probability outside [0, 1] or a target other than 0 and 1.
     """
-    if not path.is_file():
-        raise DataError(f"{path} does not exist: `peace adapt` and `peace pretrain` write it")
     try:
-        frame = pd.read_parquet(path)
+        with nearby(path) as local:
+            if not local.is_file():
+                raise FileNotFoundError
+            frame = pd.read_parquet(local)
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist: `peace adapt` and `peace pretrain` write it") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is not a Parquet file of predictions: {error}") from None
     return from_frame(frame, str(path))

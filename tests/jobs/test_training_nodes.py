@@ -25,7 +25,7 @@ from peace.places import place
 # The same mathematics on one worker and on two: no batch statistics, and no random numbers that each draws for itself.
 SAME = ["model.encoder.norm=group", "model.query.dropout=0", "objective.axis_dropout=0"]
 LONG = [*SAME, "pretrain.epochs=1000"]
-TOLERANCE = 1e-3  # of the mean loss of an epoch, relative: gradients are summed in another order
+TOLERANCE = 1e-2  # of the mean loss of an epoch, relative: gradients are summed in another order, and that grows
 
 
 def loss_by_epoch(out: Any) -> dict[int, float]:

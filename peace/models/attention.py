@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from peace.models.dropout import Dropout
+
 
 class KeysValues(NamedTuple):
     """Keys and values of a memory of N tokens, each (B, heads, N, D / heads)."""
@@ -38,7 +40,7 @@ class Attention(nn.Module):
         self.query = nn.Linear(width, width)
         self.memory = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         nn.init.xavier_uniform_(self.query.weight)
         # keys and values one by one: the bound depends on the shape
         for half in self.memory.weight.chunk(2):

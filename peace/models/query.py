@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from peace.models.attention import Attention, KeysValues
+from peace.models.dropout import Dropout
 
 if TYPE_CHECKING:
     from peace.config import QueryConfig
@@ -34,7 +35,7 @@ class LabelQueryNetwork(nn.Module):
         self.layers = nn.ModuleList(QueryLayer(config, width) for _ in range(config.depth))
         self.final_norm = nn.LayerNorm(width)
         self.head = nn.Sequential(
-            nn.Linear(width, config.head), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(config.head, 1)
+            nn.Linear(width, config.head), nn.GELU(), Dropout(config.dropout), nn.Linear(config.head, 1)
         )
 
     def set_queries(self, embeddings_kd: Tensor) -> None:
@@ -104,10 +105,10 @@ class QueryLayer(nn.Module):
         self.feed = nn.Sequential(
             nn.Linear(width, config.feedforward),
             nn.GELU(),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
             nn.Linear(config.feedforward, width),
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, memory: KeysValues, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
         """(B or 1, K, D) queries to (B, K, D), and the weights (B, heads, K, N) with which they looked."""

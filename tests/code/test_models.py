@@ -10,6 +10,7 @@ from peace.config import EncoderConfig, ModelConfig, QueryConfig, load_config
 from peace.errors import ConfigError
 from peace.models import EcgClassifier
 from peace.models.attention import Attention
+from peace.models.dropout import Dropout
 from peace.models.encoder import EcgEncoder
 from peace.models.query import LabelQueryNetwork, fit_queries
 
@@ -209,3 +210,19 @@ def test_two_passes_side_by_side_are_the_two_passes() -> None:
     assert torch.autograd.grad(alone.sum(), axes, retain_graph=True)[0].abs().max() == 0
     seen = torch.autograd.grad(knowing.sum(), axes)[0].abs().amax(dim=2) > 0
     assert torch.equal(seen, ~hidden)
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
+    torch.manual_seed(0)
+    dropout, x = Dropout(0.1), torch.full((301, 1003), 2.0, requires_grad=True)
+    found = dropout(x)
+    assert torch.isin(found, torch.tensor([0.0, 2 / 0.9])).logical_or((found - 2 / 0.9).abs() < 1e-4).all()
+    assert (found == 0).float().mean().item() == pytest.approx(0.1, abs=0.003)
+    assert found.mean().item() == pytest.approx(2.0, rel=0.005)
+    # no pattern along rows or columns
+    assert (found == 0).float().mean(dim=0).std().item() == pytest.approx((0.09 / 301) ** 0.5, rel=0.15)
+    found.sum().backward()
+    assert torch.equal(x.grad == 0, found == 0)
+    torch.manual_seed(0)
+    assert torch.equal(dropout(x), found)
+    assert dropout.eval()(x) is x

@@ -94,6 +94,7 @@ def test_a_killed_process_leaves_its_run_to_the_next(config: Config, out: Path) 
     assert len(client.search_runs([client.get_run(left).info.experiment_id])) == 1
 
 
+@pytest.mark.heavy
 def test_jobs_that_start_together_share_a_new_store(tmp_path: Path) -> None:
     config = build_config({"tracking": {"uri": f"sqlite:///{tmp_path / 'new.db'}"}})
     script = (

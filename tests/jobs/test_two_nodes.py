@@ -39,7 +39,8 @@ def test_a_node_is_killed_and_replaced(tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path / "manifest.parquet", write_cohort(tmp_path / "raw", RECORDS, seconds=20))
     alone, both = tmp_path / "alone", tmp_path / "both"
     token = secrets.token_hex(32)
-    environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # where nodes find `python`, as in the image
+    environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, "PATH": path}
     with nodes(environment=environment) as machine:
         machine.start("head", 1, "--dashboard-host=0.0.0.0")
         machine.start("second", 1)

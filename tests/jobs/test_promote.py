@@ -191,5 +191,3 @@ def test_both_are_scored_on_the_shards_of_the_gate(small_cohorts: Path, tmp_path
     result = result_of(tmp_path / "second")
     assert result["difference"] == {"macro_auc": 0, "low": 0, "high": 0}
     assert result["test"]["digest"] == result_of(tmp_path / "first")["test"]["digest"]
-    strict = peace(*words, "--candidate", "a1", "--to", "other", cwd=tmp_path)
-    assert strict.returncode == 3, strict.stderr  # a random model falls short of the floors by itself

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from peace.config import Config
 from peace.errors import ConfigError, DataError, nearest
 from peace.planning import rates
-from peace.planning.model import BERT_WEIGHTS, ModelSize, model_size
+from peace.planning.model import TWO_LAYERS_OF_BERT, ModelSize, model_size
 from peace.planning.rates import ACCELERATORS, Rate
 
 GB = 1e9
@@ -138,7 +138,7 @@ def _preprocess(records: int, cluster: Cluster) -> Stage:
 def _train(records: int, training: float, cluster: Cluster, config: Config, model: ModelSize) -> list[Stage]:
     """Training, then one pass over validation and test; an epoch's validation is in its stage."""
     batch, epochs = config.pretrain.batch_size, config.pretrain.epochs
-    rate, rests_on = _samples_per_second(cluster, model)
+    rate, rests_on = _samples_per_second(cluster, model, config.pretrain.precision)
     steps = epochs * math.ceil(training / batch)
     share = math.ceil(batch / cluster.workers)
     compute = share / rate
@@ -160,10 +160,11 @@ def _train(records: int, training: float, cluster: Cluster, config: Config, mode
     ]
 
 
-def _samples_per_second(cluster: Cluster, model: ModelSize) -> tuple[float, tuple[Rate, ...]]:
+def _samples_per_second(cluster: Cluster, model: ModelSize, precision: str) -> tuple[float, tuple[Rate, ...]]:
     """Of one worker, forward and backward."""
     if cluster.gpu == "cpu":
-        return rates.CPU_SPEED.value * cluster.cores_per_worker / model.gflop, (rates.CPU_SPEED,)
+        speed = rates.CPU_SPEED if precision == "fp32" else rates.CPU_SPEED_BF16
+        return speed.value * cluster.cores_per_worker / model.gflop, (speed,)
     peak = ACCELERATORS[cluster.gpu].bf16_tflops * 1e3
     return peak * rates.GPU_SHARE.value / model.gflop, (rates.GPU_SHARE,)
 
@@ -172,7 +173,8 @@ def _text_seconds(cluster: Cluster, model: ModelSize) -> tuple[float, Rate]:
     """Of a step: on CPUs the text encoder's trained layers, both ways; the frozen ones are reckoned once a run."""
     if cluster.gpu != "cpu":
         return rates.STEP_SECONDS.value, rates.STEP_SECONDS
-    return 3 * rates.TEXT_CPU_SECONDS.value * model.text_weights / BERT_WEIGHTS, rates.TEXT_CPU_SECONDS
+    layers = model.text_weights / TWO_LAYERS_OF_BERT
+    return rates.TEXT_CPU_SECONDS.value * layers / cluster.cores_per_worker, rates.TEXT_CPU_SECONDS
 
 
 def _gradient_bytes(model: ModelSize) -> float:

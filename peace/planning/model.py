@@ -12,7 +12,7 @@ LEADS = 12
 # Text encoders: number of layers, and weights of one (BERT-base: 12 of 7.1 million; MiniLM: 6 of 1.8 million).
 TEXT = {"tiny": (2, 0.02e6), "minilm": (6, 1.77e6)}
 BERT = (12, 7.09e6)
-BERT_WEIGHTS = BERT[0] * BERT[1]
+TWO_LAYERS_OF_BERT = 2 * BERT[1]
 
 
 @dataclass(frozen=True)

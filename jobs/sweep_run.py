@@ -16,6 +16,7 @@ from ray.tune.experiment import Trial as TuneTrial
 
 from jobs.harness import Job
 from jobs.history import read_history
+from jobs.sweep_orphans import Orphans
 from jobs.sweep_room import DRIVER_CPUS
 from jobs.sweep_search import BEST, LedgerSearch, scheduler_of
 from jobs.sweep_trial import TrialPlan, run_trial
@@ -96,6 +97,7 @@ class Keeper(tune.Callback):
         self.curves: dict[int, dict[int, float]] = {}
         self.began: dict[int, float] = {}
         self.left = False
+        self.orphans = Orphans()
         self.lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -108,6 +110,11 @@ class Keeper(tune.Callback):
             self.left = True
         for run in self.runs.values():
             run.__exit__(KeyboardInterrupt, None, None)
+
+    def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+        """Free what trials that are gone have left reserved, or the next ones would wait for ever."""
+        if not self.left:
+            self.orphans.sweep()
 
     @property
     def running(self) -> list[int]:

@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 import pytest
 from cohort_manifests import manifest_row, write_cohort, write_manifest
 from conftest import peace
-from jobs.ingest import training_dataset
 from s3_server import S3Server, s3_server, upload
 from wfdb_files import write_record
 
@@ -29,6 +28,7 @@ from jobs.harness import Verb, main
 from peace import places
 from peace.config import Config, RayConfig
 from peace.files import file_digest
+from peace.learning.stream import StreamSource
 from peace.places import place
 from peace.shards import Recipe, ShardSet, build_part
 
@@ -91,8 +91,9 @@ def test_a_tree_in_a_bucket_ends_where_a_local_one_does(server: S3Server, small_
     assert sorted(labels[0][0]) == sorted(labels[1][0])
     some = labels[0][0][:3].tolist()
     assert ShardSet.open(out).load("train", some).record_id.tolist() == some
-    streamed = training_dataset(out, seed=1).take_all()
-    assert {row["record_id"] for row in streamed} == set(labels[0][0])
+    streamed = StreamSource(ShardSet.open(out), batch_size=4, seed=1)
+    names = [name for batch in streamed.epoch(0) for name in batch.record_id.tolist()]
+    assert sorted(names) == sorted(labels[0][0])
 
 
 def odd_records(folder: Path) -> list[dict[str, object]]:

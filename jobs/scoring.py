@@ -60,9 +60,7 @@ def score_on_ray(checkpoint: Path, shards_place: Path, splits: Sequence[str], se
     task = ray.remote(num_cpus=1, num_gpus=1 if settings.gpu else 0)(_score_shard)
     classifier = ray.put(load_classifier(checkpoint)[0])
     waiting = {
-        task.remote(classifier, str(shards_place), str(file)): split
-        for split in splits
-        for file in shards.files(split)
+        task.remote(classifier, str(shards_place), str(file)): split for split in splits for file in shards.files(split)
     }
     parts: dict[str, list[Scores]] = {}
     with progress(None, "score", total=sum(shards.splits.get(split, 0) for split in splits)) as bar:

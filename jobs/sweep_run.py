@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 import threading
@@ -40,6 +41,8 @@ def run_trials(job: Job, space: Space, ledger: Ledger, plan: TrialPlan, trials: 
     """
     # what a trial died of is in its folder, in the table and on the page: no traces between Tune's tables
     logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)
+    # a trial whose training had ended when the sweep was killed has nothing to report: its history is known
+    os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
     while True:
         keeper = Keeper(job, space, ledger, plan)
         try:
@@ -257,8 +260,11 @@ def _figures(result: dict[str, Any]) -> dict[str, float]:
 
 
 def _first_line(error: BaseException) -> str:
+    """What an error says, on one line: of a trace its end."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    return f"{type(error).__name__}: {lines[-1] if lines[0].startswith('Traceback') else lines[0]}"
 
 
 def _last_words(trial: TuneTrial) -> str:

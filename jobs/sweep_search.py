@@ -69,7 +69,7 @@ class LedgerSearch(Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Hand an epoch on to Optuna."""
-        if self._optuna is not None and trial_id in self._own:
+        if self._optuna is not None and trial_id in self._own and BEST in result:
             self._optuna.on_trial_result(trial_id, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:

@@ -3,103 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from training_tasks import (
+    CONFIGURATIONS,
+    LABELS,
+    METHODS,
+    NO_TEXT,
+    assert_learned,
+    batch,
+    beside,
+    build,
+    configure,
+    fit,
+)
 
 from peace.checkpoint import CheckpointMeta, load_classifier, save_checkpoint
-from peace.config import Config, load_config
+from peace.config import load_config
 from peace.descriptors import Descriptors, load_descriptors
 from peace.errors import ConfigError, DataError
-from peace.learning.tasks import StepLosses, Task, make_task
+from peace.learning.tasks import make_task
 
-LABELS = ("NORM", "LAFB", "IRBBB", "CRBBB", "LVOLT", "LAE", "RAE", "LVH", "RVH", "STTC", "TAB_", "LQTS")
-
-NO_TEXT = ("objective.method=ecg_only",)
-ALIGNING = ("dann", "mmd")
-METHODS = ("early_fusion", "late_fusion", *ALIGNING, "merl", "ked")
-CONFIGURATIONS: dict[str, tuple[str, ...]] = {
-    "full": (),
-    "no text": NO_TEXT,
-    "no LSBC": ("objective.contrastive_weight=0",),
-    "no knowledge pass": ("objective.knowledge_weight=0",),
-    "label specific": ("objective.reading=label_specific",),
-    "jaccard": ("objective.reading=jaccard",),
-    "no CAF": ("objective.gate.form=fixed",),
-    "single text": ("objective.text_variant=single",),
-    "permuted text": ("objective.text_variant=permuted",),
-    "sum": ("objective.axis_composition=sum", "objective.fusion=mean"),
-    "attention": ("objective.axis_composition=attention",),
-    "frozen text": ("model.text.frozen_layers=2",),
-    "pooler": ("model.text.pooling=pooler", "model.text.frozen_layers=0"),
-    "group norm": ("model.encoder.norm=group",),
-    "random queries": ("objective.name_queries=false",),
-    "linear probe": (*NO_TEXT, "model.readout=linear"),
-    **{name: (f"objective.method={name}",) for name in METHODS},
-}
 META = CheckpointMeta(list(LABELS), "peace12", "", {}, {}, "synthetic", "full")
 
 
 @pytest.fixture(scope="module")
 def descriptors() -> Descriptors:
     return load_descriptors("curated", LABELS)
-
-
-def configure(*overrides: str) -> Config:
-    # wider than the preset: it learns by heart in fewer steps
-    wide = ["model.encoder.stem=[16]", "model.encoder.widths=[16,32]"]
-    return load_config("debug", None, ["model.query.dropout=0", *wide, *overrides])
-
-
-def build(descriptors: Descriptors | None, *overrides: str, seed: int = 0) -> Task:
-    torch.manual_seed(seed)
-    return make_task(configure(*overrides), LABELS, descriptors, unlabelled=True)
-
-
-def batch(size: int = 32, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Noise that repeats like a beat, with labels at random: whatever is learned of it is learned by heart."""
-    generator = torch.Generator().manual_seed(seed)
-    ecg = torch.randn(size, 12, 25, generator=generator).repeat(1, 1, 8)
-    target = (torch.rand(size, 12, generator=generator) < 0.15).float()
-    target[target.sum(dim=1) == 0, 0] = 1
-    return ecg, torch.ones(size, 12), target
-
-
-def beside(name: str, data: tuple[torch.Tensor, torch.Tensor, torch.Tensor], seed: int = 3) -> tuple[Any, ...]:
-    """The batch with as many unlabelled records of a louder cohort behind it, for the methods that align cohorts."""
-    if name not in ALIGNING:
-        return data
-    other = 3 * batch(len(data[0]), seed)[0]
-    return torch.cat([data[0], other]), torch.ones(2 * len(other), 12), data[2]
-
-
-def fit(task: Task, steps: int, **inputs: Any) -> StepLosses:
-    """Some steps on one batch; the rate rises, then falls, so that running statistics catch up with the weights."""
-    ecg, mask, target = inputs.get("data") or batch()
-    optimiser = torch.optim.AdamW(task.parameter_groups(1e-2, 1e-3, 0.0))
-    peaks = [group["lr"] for group in optimiser.param_groups]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, peaks, total_steps=steps)
-    task.train()
-    for _ in range(steps):
-        losses = task(ecg, mask, target, 0.5)
-        optimiser.zero_grad()
-        losses.total.backward()
-        torch.nn.utils.clip_grad_norm_(task.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-    return losses
-
-
-def assert_learned(task: Task, data: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
-    """The labels of the records are right, by the ECG alone and in evaluation mode.
-
-    One in a hundred may be wrong: the statistics of batch norm lag behind the weights, by how much depends on threads.
-    """
-    task.eval()
-    right = (task.classifier(data[0], data[1]) > 0) == (data[2] > 0.5)
-    assert right.float().mean() > 0.99
 
 
 @pytest.mark.parametrize("name", list(CONFIGURATIONS))
@@ -347,69 +279,3 @@ def test_descriptors_of_other_labels_are_refused(descriptors: Descriptors) -> No
     for wrong in (None, load_descriptors("curated", LABELS[::-1])):
         with pytest.raises(ConfigError, match="same order"):
             build(wrong)
-
-
-def test_half_precision_trains_to_nearly_the_same_losses(descriptors: Descriptors) -> None:
-    task = build(descriptors, "objective.axis_dropout=0")
-    full = task(*batch(), 1.0)
-    with torch.autocast("cpu", torch.bfloat16):
-        half = task(*batch(), 1.0)
-    half.total.backward()
-    torch.testing.assert_close(half.classification, full.classification, rtol=0.05, atol=0.05)
-    for name in ("knowledge", "contrastive"):
-        torch.testing.assert_close(half.parts[name], full.parts[name], rtol=0.05, atol=0.05)
-    assert half.total.dtype == half.logits.dtype == torch.float32
-
-
-def test_frozen_stages_do_not_move_while_the_rest_does(descriptors: Descriptors) -> None:
-    task = build(descriptors)
-    task.freeze_stages(1)
-    before = {name: value.clone() for name, value in task.classifier.state_dict().items()}
-    fit(task, 5)
-    after = task.classifier.state_dict()
-    same = {name for name in before if torch.equal(before[name], after[name])}
-    assert {name for name in before if name.startswith(("encoder.stem", "encoder.stages.0"))} <= same
-    assert not {name for name in before if name.startswith("encoder.stages.1") and "weight" in name} & same
-
-
-def test_a_linear_probe_moves_its_one_layer_alone(descriptors: Descriptors) -> None:
-    task = build(descriptors, *NO_TEXT, "model.readout=linear")
-    task.classifier.freeze_features()
-    before = {name: value.clone() for name, value in task.classifier.state_dict().items()}
-    fit(task, 5)
-    after = task.classifier.state_dict()
-    assert {name for name in before if not torch.equal(before[name], after[name])} == {"linear.weight", "linear.bias"}
-    with pytest.raises(ConfigError, match="linear probe"):
-        task.classifier.attention(*batch(1)[:2])
-
-
-def test_a_text_method_wants_label_queries(descriptors: Descriptors) -> None:
-    with pytest.raises(ConfigError, match="readout=query"):
-        build(descriptors, "model.readout=linear")
-    with pytest.raises(ConfigError, match="ecg_only"):
-        build(descriptors, "objective.knowledge_weight=0", "objective.contrastive_weight=0")
-
-
-def test_reversed_gradients_part_the_domain_classifier_from_the_encoder(descriptors: Descriptors) -> None:
-    """The classifier goes down its loss at any gate; the encoder goes up it, as far as the gate is open."""
-
-    def gradients(gate: float) -> tuple[torch.Tensor, torch.Tensor]:
-        task = build(descriptors, "objective.method=dann", "objective.domain_weight=1")
-        tokens = task.classifier.tokens(*beside("dann", batch(8))[:2])
-        pooled = tokens.mean(dim=1).detach().requires_grad_()
-        task.domain_loss(pooled[:8], pooled[8:], gate).backward()
-        return pooled.grad, task.side[0].weight.grad
-
-    (shut, own), (half, same) = gradients(0.0), gradients(0.5)
-    whole, _ = gradients(1.0)
-    assert not shut.any()
-    assert own.abs().sum() > 0
-    assert torch.equal(own, same)
-    torch.testing.assert_close(2 * half, whole)
-    # against the plain gradient: the other way round
-    task = build(descriptors, "objective.method=dann")
-    pooled = task.classifier.tokens(*beside("dann", batch(8))[:2]).mean(dim=1).detach().requires_grad_()
-    said = task.side(pooled).squeeze(-1)
-    domain = torch.arange(16) >= 8
-    torch.nn.functional.binary_cross_entropy_with_logits(said, domain.float()).backward()
-    torch.testing.assert_close(whole, -pooled.grad)

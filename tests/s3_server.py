@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.moto_api._internal import moto_api_backend
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -86,6 +87,7 @@ def s3_server(host: str = "127.0.0.1") -> Iterator[S3Server]:
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         yield app
     server.shutdown()
+    moto_api_backend.reset()  # moto keeps buckets by process, not by server: the next one begins empty
 
 
 def upload(folder: Path, address: str) -> None:

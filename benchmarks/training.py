@@ -1,6 +1,6 @@
 """Samples a second of a training step: against the naive step, against the network alone, and inside Ray Train.
 
-    python benchmarks/training.py [--quick] [--json FILE] [--shape paper] [--batch 16] [--precision bf16] [--no-jobs]
+    python benchmarks/training.py [--quick] [--json FILE] [--shape paper] [--batch 32] [--precision bf16] [--no-jobs]
 
 Runs where torch, transformers and numpy are all there is (PYTHONPATH=. where the project is not installed). With Ray
 and the rest of the project installed it also trains an epoch of 20,000 records by `peace pretrain` and by the same loop
@@ -273,7 +273,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer turns and shapes: under five minutes on two cores")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     parser.add_argument("--shape", choices=SHAPES, default="paper", help="of naive, step and limit")
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=32, help="the paper trains with 80")
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="bf16", help="of step and limit")
     parser.add_argument("--device", default="cuda" if gpu else "cpu")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))

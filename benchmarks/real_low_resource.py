@@ -12,17 +12,16 @@ shards of synthetic adults.
   synthetic        PEACE pretrained on the synthetic adults, as it is (no real record)
   ecg_only+, peace+   pretrained on the synthetic adults, then fine-tuned
 
-Every training takes the same number of steps, whatever the number of records. Finished trainings are kept in --out, so
-a second call goes on. The synthetic adults' amplitudes were derived from PTB-XL records (docs/synthetic.md).
+Every training on real records takes at least --steps steps, judged about every tenth. Finished trainings are kept in
+--out, so a second call goes on. The synthetic adults' amplitudes were derived from PTB-XL records (docs/synthetic.md).
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +35,7 @@ from peace.config import Config, build_config, load_config, merge
 from peace.errors import PeaceError
 from peace.evaluation.intervals import mean_paired_difference, percentiles, resampled_auc
 from peace.evaluation.predictions import Predictions
-from peace.learning.data import Batch, MemorySource
+from peace.learning.data import MemorySource
 from peace.learning.keeping import CheckpointStore
 from peace.learning.scoring import score
 from peace.learning.train import TrainingPlan, adapted_config, start_classifier, train
@@ -46,7 +45,7 @@ from peace.shards import Records, ShardSet
 MODELS = ("supervised", "ecg_only", "peace", "synthetic", "ecg_only+", "peace+")
 REFERENCE = "supervised"
 LEAST = 3  # positives that a label needs among the test records to be scored
-STEPS_AN_EPOCH = 10
+BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -61,21 +60,6 @@ class Training:
     @property
     def name(self) -> str:
         return f"{self.model}-seed-{self.seed}-{self.size}-fold-{self.fold}"
-
-
-class Steady:
-    """A source whose epochs have a fixed number of steps, however few its records are."""
-
-    def __init__(self, source: MemorySource) -> None:
-        self.source = source
-        self.steps = STEPS_AN_EPOCH
-        self.sizes = np.resize(source.sizes, (STEPS_AN_EPOCH, 1))
-
-    def epoch(self, number: int, first_step: int = 0) -> Iterator[Batch]:
-        """So many batches, one pass over the records after the other."""
-        first, within = divmod(number * self.steps, self.source.steps)
-        passes = itertools.chain.from_iterable(self.source.epoch(passed) for passed in itertools.count(first))
-        yield from itertools.islice(passes, within + first_step, within + self.steps)
 
 
 def folds_of(shards: ShardSet, tree: Path) -> tuple[Records, np.ndarray]:
@@ -148,7 +132,7 @@ def _tune(
         base = load_config_of(start)
         plan = TrainingPlan(adapted_config(config, base), "adapt", str(shards.place), str(start))
         settings = config.adapt
-    source = Steady(MemorySource(take(records, np.sort(rows)), settings.batch_size, training.seed))
+    source = MemorySource(take(records, np.sort(rows)), settings.batch_size, training.seed)
     _fit(plan, place, source, take(records, np.flatnonzero(fold == choosing)))
     return load_classifier(place)[0]
 
@@ -225,6 +209,12 @@ def show(result: dict[str, Any]) -> None:
         print(line)
 
 
+def _steps_of(steps: int) -> list[str]:
+    """Settings by which small sets have so many steps, from random weights as from pretrained ones."""
+    settings = {"batch_size": BATCH, "epochs": max(1, steps // 10), "min_steps": steps}
+    return [f"{stage}.{key}={value}" for stage in ("pretrain", "adapt") for key, value in settings.items()]
+
+
 def main() -> int:
     """Run from the command line."""
     numbers = lambda text: [int(word) for word in text.split(",")]  # noqa: E731
@@ -237,7 +227,8 @@ def main() -> int:
     parser.add_argument("--sizes", type=numbers, default=[20, 50, 100, 311], help="more than there are: all there are")
     parser.add_argument("--models", type=lambda text: text.split(","), default=list(MODELS))
     parser.add_argument("--rotate", action="store_true", help="each fold is the test fold once")
-    parser.add_argument("--epochs", type=int, default=30, help=f"of {STEPS_AN_EPOCH} steps, on the real records")
+    parser.add_argument("--epochs", type=int, default=2, help="of the pretraining on the adults")
+    parser.add_argument("--steps", type=int, default=200, help=f"of {BATCH} records, on the real ones")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("overrides", nargs="*", help="key=value of the configuration")
@@ -245,17 +236,8 @@ def main() -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     args.out, args.shards, args.adults = (path.absolute() for path in (args.out, args.shards, args.adults))
     try:
-        adults = load_config("demo", None, args.overrides)
-        real = load_config(
-            "demo",
-            None,
-            [
-                "pretrain.batch_size=32",
-                f"pretrain.epochs={args.epochs}",
-                f"adapt.epochs={args.epochs}",
-                *args.overrides,
-            ],
-        )
+        adults = load_config("demo", None, [f"pretrain.epochs={args.epochs}", *args.overrides])
+        real = load_config("demo", None, [*_steps_of(args.steps), *args.overrides])
         shards = ShardSet.open(args.shards)
         folds = range(1, 11) if args.rotate else [10]
         wanted = {model.rstrip("+") for model in args.models if model.endswith("+")}

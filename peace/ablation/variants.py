@@ -38,6 +38,8 @@ VARIANTS: dict[str, Variant] = {
     "no_caf": Variant("PEACE without CAF", {"gate": {"form": "fixed", "value": 1.0}}, _paper(47.10, 77.69, 90.45)),
     "single_text": Variant("PEACE, single text", {"text_variant": "single"}, _paper(49.20, 74.30, 88.70)),
     "permuted": Variant("PEACE, texts permuted", {"text_variant": "permuted"}),
+    "label_specific": Variant("PEACE, LSBC by label", {"reading": "label_specific"}),
+    "jaccard": Variant("PEACE, LSBC by overlap", {"reading": "jaccard"}),
     "age_bands": Variant("PEACE, texts by age", {"descriptors": "curated_by_age"}),
 }
 REFERENCE = "peace"

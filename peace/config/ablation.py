@@ -23,6 +23,8 @@ VariantName = Literal[
     "single_text",
     "permuted",
     "age_bands",
+    "label_specific",
+    "jaccard",
 ]
 
 

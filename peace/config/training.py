@@ -75,6 +75,9 @@ class TrainingConfig(Section):
     """Optimisation (method 1.2: AdamW, 5e-5, weight decay 0.02, cosine with warm-up, best epoch by validation AUC)."""
 
     epochs: int = Field(10, gt=0)
+    min_steps: int = Field(
+        0, ge=0, description="of the whole training: a small set is gone over several times an epoch to reach it"
+    )
     batch_size: int = Field(80, gt=0, description="records a step over all workers together")
     learning_rate: float = Field(5e-5, gt=0)
     text_learning_rate: float = Field(5e-5, gt=0)
@@ -103,6 +106,7 @@ class AdaptConfig(TrainingConfig):
     protocol: Protocol = "full"
     shots: int = Field(50, gt=0, description="labelled records per label, or all where there are fewer")
     batch_size: int = Field(16, gt=0)
+    min_steps: int = Field(200, ge=0, description="as in pretraining; a few shots make too few steps (our choice)")
     frozen_stages: int = Field(0, ge=0, description="first stages of the ECG encoder that stay frozen")
     calibrate_amplitude: bool = Field(
         True, description="scale the target's millivolts to the amplitudes trained on (method: ZZU relative to MIMIC)"

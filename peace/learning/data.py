@@ -128,6 +128,28 @@ class BesideUnlabelled:
             )
 
 
+class Repeated:
+    """A small set gone over several times an epoch: each record as often as any other."""
+
+    def __init__(self, source: Source, passes: int) -> None:
+        self.source = source
+        self.passes = passes
+        self.steps = source.steps * passes
+        self.sizes = np.tile(source.sizes, (passes, 1))
+
+    def epoch(self, number: int, first_step: int = 0) -> Iterator[Batch]:
+        """So many epochs of the source, one after the other."""
+        first, within = divmod(first_step, self.source.steps)
+        for passed in range(first, self.passes):
+            yield from self.source.epoch(number * self.passes + passed, within if passed == first else 0)
+
+
+def repeated(source: Source, epochs: int, min_steps: int) -> Source:
+    """The source, gone over as often within each of the epochs as it takes for so many steps in all."""
+    passes = -(-min_steps // (epochs * source.steps))
+    return Repeated(source, passes) if passes > 1 else source
+
+
 def take(records: Records, index: np.ndarray, of_all: int | None = None) -> Batch:
     """The batch of the records at `index`."""
     whole = len(index) if of_all is None else of_all

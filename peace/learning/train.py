@@ -14,7 +14,7 @@ from peace.config import Config, TrainingConfig, build_config, merge
 from peace.descriptors import load_descriptors, locate_descriptors
 from peace.errors import ConfigError, DataError
 from peace.learning.course import Course, Hooks, Leaving
-from peace.learning.data import BesideUnlabelled, MemorySource, Source
+from peace.learning.data import BesideUnlabelled, MemorySource, Source, repeated
 from peace.learning.keeping import CheckpointStore
 from peace.learning.loop import Diverged, Trainer
 from peace.learning.ranks import Ranks
@@ -70,6 +70,7 @@ def train(
     task, meta = build_task(plan, config, shards)
     gate = make_gate(config.objective)
     source = source or training_source(plan, config, settings, shards, ranks)
+    source = repeated(source, settings.epochs, settings.min_steps)
     if plan.target_shards is not None:
         unlabelled = unlabelled or ShardSet.open(plan.target_shards).load("train")
         source = BesideUnlabelled(source, unlabelled, config.seed, ranks.rank)

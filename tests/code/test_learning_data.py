@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peace.errors import ConfigError
-from peace.learning.data import BesideUnlabelled, MemorySource
+from peace.learning.data import BesideUnlabelled, MemorySource, repeated
 from peace.learning.schedule import learning_rate_factor
 from peace.learning.shots import sample_shots
 from peace.shards import Records
@@ -53,6 +53,22 @@ def test_an_epoch_goes_on_from_any_step(count: int, batch: int, world: int, firs
     source = BesideUnlabelled(MemorySource(records(count), batch, 1, world - 1, world), records(7), 1, world - 1)
     whole = [found.record_id.tolist() for found in source.epoch(3)]
     assert [found.record_id.tolist() for found in source.epoch(3, first)] == whole[first:]
+
+
+@given(count=st.integers(4, 60), batch=st.integers(1, 30), world=st.integers(1, 4), least=st.integers(0, 60))
+def test_a_small_set_is_gone_over_until_there_are_enough_steps(count: int, batch: int, world: int, least: int) -> None:
+    epochs, names = 3, sorted(records(count).record_id)
+    sources = [repeated(MemorySource(records(count), batch, 1, rank, world), epochs, least) for rank in range(world)]
+    steps, single = sources[0].steps, MemorySource(records(count), batch, 1, 0, world).steps
+    assert least <= epochs * steps < least + epochs * single or steps == single
+    dealt = [[found.record_id.tolist() for found in source.epoch(2)] for source in sources]
+    assert {len(rank) for rank in dealt} == {steps} == {len(sources[0].sizes)}
+    seen = [name for rank in dealt for step in rank for name in step]
+    assert sorted(seen) == sorted(names * (steps // single))
+    for first in range(steps):
+        assert [found.record_id.tolist() for found in sources[0].epoch(2, first)] == dealt[0][first:]
+    passes = [dealt[0][start : start + single] for start in range(0, steps, single)]
+    assert len(names) < 20 or len(passes) < 2 or passes[0] != passes[1]
 
 
 def test_order_follows_from_seed_and_epoch() -> None:

@@ -45,4 +45,4 @@ def make_trainer(overrides: Sequence[str] = (), ranks: Ranks | None = None, coun
     if method in ALIGNING:
         source = BesideUnlabelled(source, random_records(9), 1, ranks.rank)
     gate = make_gate(config.objective)
-    return Trainer(task, gate, config.pretrain, source, ranks, torch.device("cpu"), 1)
+    return Trainer(task, gate, config.pretrain, source, ranks, torch.device("cpu"), 1, config.pretrain.start_share)

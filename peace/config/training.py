@@ -93,6 +93,12 @@ class TrainingConfig(Section):
     activation_checkpointing: bool = Field(False, description="less memory, one more forward pass of the ECG encoder")
     compile_encoder: bool = Field(False, description="torch.compile of the ECG encoder")
     ema_decay: float = Field(0.0, ge=0, lt=1, description="judge and keep a moving average of the weights; 0: none")
+    start_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="how much of the weights it began from is mixed into those judged and kept",
+    )
     patience: int = Field(0, ge=0, description="stop after so many epochs without a better validation AUC; 0: never")
     augment: AugmentConfig = AugmentConfig()
 
@@ -107,6 +113,7 @@ class AdaptConfig(TrainingConfig):
     shots: int = Field(50, gt=0, description="labelled records per label, or all where there are fewer")
     batch_size: int = Field(16, gt=0)
     min_steps: int = Field(200, ge=0, description="as in pretraining; a few shots make too few steps (our choice)")
+    start_share: float = Field(0.5, ge=0, lt=1, description="as in pretraining (our choice, after WiSE-FT)")
     frozen_stages: int = Field(0, ge=0, description="first stages of the ECG encoder that stay frozen")
     calibrate_amplitude: bool = Field(
         True, description="scale the target's millivolts to the amplitudes trained on (method: ZZU relative to MIMIC)"

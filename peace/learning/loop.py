@@ -57,6 +57,7 @@ class Trainer:
         ranks: Ranks,
         device: torch.device,
         seed: int,
+        start_share: float = 0.0,
     ) -> None:
         self.task = task.to(device)
         self.gate = gate
@@ -66,13 +67,14 @@ class Trainer:
         self.device = device
         self.seed = seed
         self.total_steps = source.steps * config.epochs
-        self.average = Average(task.classifier, config.ema_decay) if config.ema_decay else None
+        averaged = config.ema_decay > 0 or start_share > 0
+        self.average = Average(task.classifier, config.ema_decay, start_share) if averaged else None
         self.stepper = Stepper(task, config, ranks, device)
         self.epoch = EpochSoFar(steps=source.steps)
 
     @property
     def classifier(self) -> EcgClassifier:
-        """What is judged and kept: the classifier, or the moving average of its weights."""
+        """What is judged and kept: the classifier, the moving average of its weights, or a mix with its start."""
         return self.task.classifier if self.average is None else self.average.classifier
 
     def run_epoch(self, number: int, on_step: Callable[[int, int], None]) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def train(
     if plan.target_shards is not None:
         unlabelled = unlabelled or ShardSet.open(plan.target_shards).load("train")
         source = BesideUnlabelled(source, unlabelled, config.seed, ranks.rank)
-    trainer = Trainer(task, gate, settings, source, ranks, device, config.seed)
+    trainer = Trainer(task, gate, settings, source, ranks, device, config.seed, start_share(plan))
     course = Course(trainer, config, meta, hooks or Hooks(), store)
     course.resume()
     try:
@@ -126,6 +126,13 @@ def build_task(plan: TrainingPlan, config: Config, shards: ShardSet) -> tuple[Ta
         descriptors=descriptors.as_file(),
     )
     return task, meta
+
+
+def start_share(plan: TrainingPlan) -> float:
+    """How much of the start is mixed into what is judged: none where there is no start, or its readout is new."""
+    config, settings = plan.build()
+    fresh = plan.start is None or (plan.stage == "adapt" and config.adapt.protocol == "linear-probe")
+    return 0.0 if fresh else settings.start_share
 
 
 def _take_over(classifier: EcgClassifier, start: EcgClassifier) -> None:

@@ -22,6 +22,8 @@ OPTIONS = {
     "tf32": ["pretrain.tf32=true"],
     "activation checkpointing": ["pretrain.activation_checkpointing=true"],
     "moving average": ["pretrain.ema_decay=0.9"],
+    "start mixed in": ["pretrain.start_share=0.4"],
+    "start mixed into the average": ["pretrain.ema_decay=0.9", "pretrain.start_share=0.4"],
     "micro batches": ["pretrain.micro_batch_size=3"],
     "sync batch": ["model.encoder.norm=sync_batch"],
 }
@@ -76,6 +78,17 @@ def test_the_average_is_what_is_judged_and_follows_the_weights() -> None:
     assert 0 < (kept - before).norm() < (live - before).norm()
     statistics = dict(trainer.task.classifier.named_buffers())
     assert all(torch.equal(value, statistics[name]) for name, value in trainer.classifier.named_buffers())
+
+
+def test_so_much_of_the_start_is_in_what_is_judged() -> None:
+    trainer = make_trainer(["pretrain.start_share=0.25"])
+    before = {name: value.clone() for name, value in trainer.task.classifier.state_dict().items()}
+    run(trainer, 0)
+    live, kept = trainer.task.classifier.state_dict(), trainer.classifier.state_dict()
+    assert any(not torch.equal(live[name], before[name]) for name in live if name.endswith("running_mean"))
+    for name, value in kept.items():
+        expected = live[name] if not value.is_floating_point() else 0.25 * before[name] + 0.75 * live[name]
+        torch.testing.assert_close(value, expected, msg=name)
 
 
 def gradients(overrides: list[str]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

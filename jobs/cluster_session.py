@@ -22,9 +22,7 @@ from peace.places import STORE_ENVIRONMENT
 # accelerators on every start, and a look at the workers every half second instead of two: an epoch waits for it.
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
 }
 # Ray's default is 30 % of the memory, in /dev/shm; our datasets stream, and other jobs live here too.
 LARGEST_STORE_BYTES = 2 * 1024**3

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from peace.learning.train import TrainingPlan
 
 OWNER = "owner.json"  # in the folder of checkpoints: how a worker knows that it sees the same folder
-SECONDS_BETWEEN_NOTES = 0.2
+SECONDS_BETWEEN_NOTES = 0.5
 
 
 def train_on_ray(
@@ -61,10 +61,14 @@ def train_on_ray(
         "threads": threads,
         "checkpoints": str(checkpoints),
         "keeping": asdict(_keeping(job)),
+        "reports": bool(callbacks),
     }
     wanted = {name: count * (settings.min_workers or settings.workers) for name, count in needs.items()}
+    drained = len(nodes) > 1 or settings.min_workers is not None
     with scratch() as folder, watching(job, board, plan.build()[1].epochs, wanted):
-        trainer = _trainer(settings, told, needs, job.identity[:12], folder, [WorkerSetup(), *callbacks])
+        trainer = _trainer(
+            settings, told, needs, job.identity[:12], folder, [WorkerSetup(), *callbacks], room is not None, drained
+        )
         result = _fit(trainer, board, settings.grace_seconds)
     if result.return_value and result.return_value.get("fault"):
         raise DataError(result.return_value["fault"])
@@ -87,16 +91,20 @@ def _trainer(
     name: str,
     folder: Path,
     callbacks: list[Any],
+    outlived: bool,
+    drained: bool,
 ) -> Any:
     """Ray's trainer. Of its own notes, which it writes to `folder`, nothing is read."""
     import ray.train
-    from ray.train.torch import TorchTrainer
+
+    from jobs.trainer import Trainer
 
     v2: Any = ray.train  # its annotations are those of Train V1
-    work: Any = _work
     least, most = settings.min_workers or settings.workers, settings.workers
-    return TorchTrainer(
-        work,
+    return Trainer(
+        _work,
+        outlived=outlived,
+        drained=drained,
         train_loop_config=told,
         scaling_config=v2.ScalingConfig(
             num_workers=most if least == most else (least, most),
@@ -175,9 +183,12 @@ def _work(settings: dict[str, Any]) -> dict[str, Any]:
                 f"be a place that all machines reach, such as a shared mount or s3://BUCKET/FOLDER"
             )
         store = CheckpointStore(checkpoints, Keeping(**settings["keeping"]), lambda text: board.warn.remote(text))
-        hooks = _Hooks(board, first)
+        hooks = _Hooks(board, first, settings["reports"])
         begin_training()
-        left = train(TrainingPlan(**settings["plan"]), hooks.made(), store, device=get_device())
+        device = get_device()
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        left = train(TrainingPlan(**settings["plan"]), hooks.made(), store, device=device)
     except PeaceError as error:
         if context.get_world_size() == 1:
             return {"fault": str(error)}
@@ -192,9 +203,10 @@ def _work(settings: dict[str, Any]) -> dict[str, Any]:
 class _Hooks:
     """A worker's side of the board."""
 
-    def __init__(self, board: Any, first: bool) -> None:
+    def __init__(self, board: Any, first: bool, reports: bool) -> None:
         self._board = board
         self._first = first
+        self._reports = reports
         self._said: Any = None
         self._when = 0.0
         self._stop = 0
@@ -217,10 +229,11 @@ class _Hooks:
             self._said, self._when = self._board.step.remote(done, total), time.monotonic()
 
     def epoch(self, metrics: dict[str, Any]) -> None:
-        """Ray Train's own view of the epoch, which callbacks such as Tune's get; a barrier of all workers."""
+        """Tell Ray Train's callbacks of the epoch, such as Tune's, where there are any; a barrier of all workers."""
         import ray.train
 
-        ray.train.report(metrics)
+        if self._reports:
+            ray.train.report(metrics)
 
     def leave(self) -> int:
         """Whether this worker is to go, and why."""

@@ -141,13 +141,9 @@ def _train(records: int, training: float, cluster: Cluster, config: Config, mode
     rate, rests_on = _samples_per_second(cluster, model, config.pretrain.precision)
     steps = epochs * math.ceil(training / batch)
     share = math.ceil(batch / cluster.workers)
-    compute = share / rate
     texts, its_rate = _text_seconds(cluster, model)
-    exchange = 0.0
-    if cluster.workers > 1:
-        exchange = 2 * (cluster.workers - 1) / cluster.workers * _gradient_bytes(model) / _network(cluster)
+    parts = step_parts(batch, cluster.workers, 1 / rate, texts, _gradient_bytes(model), _network(cluster))
     read = share / (rates.READER.value * max(1, cluster.cores_per_worker // 2))
-    parts = {"the model": compute, "exchange of gradients": exchange, "texts and launches": texts}
     step = max(sum(parts.values()), read)
     limit = "reading" if read > sum(parts.values()) else max(parts, key=lambda name: parts[name])
     forward = cluster.workers * rate * 3  # a pass without gradients is about a third of one with
@@ -158,6 +154,20 @@ def _train(records: int, training: float, cluster: Cluster, config: Config, mode
         Stage(f"pretrain, {epochs} epochs", steps * step + validation, limit, basis),
         Stage("predict validation and test", held_out / forward, "the model", rests_on),
     ]
+
+
+def step_parts(
+    batch: int, workers: int, sample: float, fixed: float, gradient_bytes: float, network: float
+) -> dict[str, float]:
+    """Seconds of a step by what takes them, where a record takes a worker `sample` seconds and the rest `fixed`.
+
+    `network`: bytes a second between workers.
+    """
+    return {
+        "the model": math.ceil(batch / workers) * sample,
+        "exchange of gradients": 2 * (workers - 1) / workers * gradient_bytes / network,
+        "texts and launches": fixed,
+    }
 
 
 def _samples_per_second(cluster: Cluster, model: ModelSize, precision: str) -> tuple[float, tuple[Rate, ...]]:

@@ -34,7 +34,9 @@ def random_records(count: int, length: int = 200) -> Records:
     )
 
 
-def make_trainer(overrides: Sequence[str] = (), ranks: Ranks | None = None, count: int = 22) -> Trainer:
+def make_trainer(
+    overrides: Sequence[str] = (), ranks: Ranks | None = None, count: int = 22, start_share: float = 0.0
+) -> Trainer:
     """A trainer whose weights follow from the configuration alone."""
     ranks = ranks or Ranks()
     config = load_config("debug", None, ["pretrain.batch_size=8", *overrides])
@@ -45,4 +47,4 @@ def make_trainer(overrides: Sequence[str] = (), ranks: Ranks | None = None, coun
     if method in ALIGNING:
         source = BesideUnlabelled(source, random_records(9), 1, ranks.rank)
     gate = make_gate(config.objective)
-    return Trainer(task, gate, config.pretrain, source, ranks, torch.device("cpu"), 1, config.pretrain.start_share)
+    return Trainer(task, gate, config.pretrain, source, ranks, torch.device("cpu"), 1, start_share)

@@ -113,7 +113,12 @@ class AdaptConfig(TrainingConfig):
     shots: int = Field(50, gt=0, description="labelled records per label, or all where there are fewer")
     batch_size: int = Field(16, gt=0)
     min_steps: int = Field(200, ge=0, description="as in pretraining; a few shots make too few steps (our choice)")
-    start_share: float = Field(0.5, ge=0, lt=1, description="as in pretraining (our choice, after WiSE-FT)")
+    start_share: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="few-shot: how much of the pretrained weights is mixed into those judged and kept (after WiSE-FT)",
+    )
     frozen_stages: int = Field(0, ge=0, description="first stages of the ECG encoder that stay frozen")
     calibrate_amplitude: bool = Field(
         True, description="scale the target's millivolts to the amplitudes trained on (method: ZZU relative to MIMIC)"

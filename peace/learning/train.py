@@ -129,10 +129,13 @@ def build_task(plan: TrainingPlan, config: Config, shards: ShardSet) -> tuple[Ta
 
 
 def start_share(plan: TrainingPlan) -> float:
-    """How much of the start is mixed into what is judged: none where there is no start, or its readout is new."""
-    config, settings = plan.build()
-    fresh = plan.start is None or (plan.stage == "adapt" and config.adapt.protocol == "linear-probe")
-    return 0.0 if fresh else settings.start_share
+    """How much of the start is mixed into what is judged: where there are few shots alone.
+
+    A linear probe starts from nothing, and with all records of a cohort the mean falls short of what was learned.
+    """
+    config = plan.build()[0]
+    few = plan.stage == "adapt" and config.adapt.protocol == "few-shot"
+    return config.adapt.start_share if few and plan.start is not None else 0.0
 
 
 def _take_over(classifier: EcgClassifier, start: EcgClassifier) -> None:

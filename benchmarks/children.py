@@ -60,7 +60,7 @@ def transfer(pretrained: Path, children: Path, method: str, seed: int, shots: in
     shards = ShardSet.open(children)
     test, labels = shards.load("test"), tuple(shards.labels)
     zero, _ = start_classifier(start, shards, calibrate_amplitude=True)
-    changes = {"seed": seed, "objective": {"method": method}, "adapt": {"protocol": "few-shot", "learning_rate": 5e-4}}
+    changes = {"seed": seed, "objective": {"method": method}, "adapt": {"protocol": "few-shot"}}
     config = build_config(merge(load_config("demo").model_dump(mode="json"), changes))
     pool = shards.load("train")
     chosen = sample_shots(pool.target, pool.record_id, shots, seed)

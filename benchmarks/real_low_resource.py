@@ -212,8 +212,8 @@ def show(result: dict[str, Any]) -> None:
 def _steps_of(steps: int) -> list[str]:
     """Settings by which small sets have so many steps, from random weights as from pretrained ones."""
     settings = {"batch_size": BATCH, "epochs": max(1, steps // 10), "min_steps": steps}
-    adapted = ["adapt.protocol=few-shot", "adapt.learning_rate=5e-4"]  # the rate: docs/real-data.md
-    return adapted + [f"{stage}.{key}={value}" for stage in ("pretrain", "adapt") for key, value in settings.items()]
+    both = [f"{stage}.{key}={value}" for stage in ("pretrain", "adapt") for key, value in settings.items()]
+    return [*both, "adapt.protocol=few-shot"]
 
 
 def main() -> int:

@@ -93,12 +93,6 @@ class TrainingConfig(Section):
     activation_checkpointing: bool = Field(False, description="less memory, one more forward pass of the ECG encoder")
     compile_encoder: bool = Field(False, description="torch.compile of the ECG encoder")
     ema_decay: float = Field(0.0, ge=0, lt=1, description="judge and keep a moving average of the weights; 0: none")
-    start_share: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="how much of the weights it began from is mixed into those judged and kept",
-    )
     patience: int = Field(0, ge=0, description="stop after so many epochs without a better validation AUC; 0: never")
     augment: AugmentConfig = AugmentConfig()
 

@@ -45,7 +45,9 @@ def run(trainer: Trainer, epoch: int) -> dict[str, Any]:
     return trainer.run_epoch(epoch, lambda done, total: None)
 
 
-@pytest.mark.parametrize(("name", "share"), [*((name, 0.0) for name in OPTIONS), ("fp32", 0.4), ("moving average", 0.4)])
+@pytest.mark.parametrize(
+    ("name", "share"), [*((name, 0.0) for name in OPTIONS), ("fp32", 0.4), ("moving average", 0.4)]
+)
 def test_each_option_trains_and_goes_on_to_the_same_weights(name: str, share: float) -> None:
     overrides = [*OPTIONS[name], *AUGMENTED, "pretrain.learning_rate=5e-3"]
     trainer = make_trainer(overrides, start_share=share)

@@ -22,16 +22,16 @@ import torch
 
 from peace.checkpoint import load_classifier, read_meta
 from peace.config import build_config, load_config, merge
-from peace.errors import PeaceError
+from peace.core.errors import PeaceError
+from peace.data.shards import Records, ShardSet
 from peace.evaluation.intervals import mean_paired_difference
 from peace.evaluation.metrics import macro_auc
 from peace.evaluation.predictions import Predictions
-from peace.learning.keeping import CheckpointStore
-from peace.learning.scoring import score
-from peace.learning.shots import sample_shots
-from peace.learning.train import TrainingPlan, adapted_config, start_classifier, train
 from peace.models import EcgClassifier
-from peace.shards import Records, ShardSet
+from peace.training.checkpoint_manager import CheckpointStore
+from peace.training.few_shot import sample_shots
+from peace.training.predict import score
+from peace.training.train import TrainingPlan, adapted_config, start_classifier, train
 
 REFERENCE = "peace"
 PROTOCOLS = ("zero-shot", "few-shot")

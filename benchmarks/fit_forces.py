@@ -1,4 +1,4 @@
-"""Where `peace.cohorts.synthetic.tables.FORCES` comes from: fit five pulses of QRS to published amplitudes by age.
+"""Where `peace.synthetic.tables.FORCES` comes from: fit five pulses of QRS to published amplitudes by age.
 
     python benchmarks/fit_forces.py        (prints the table, and what each fit reaches beside what it aims at)
 
@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import least_squares
 
-from peace.cohorts.synthetic.heart import PULSE_CENTRE, PULSE_WIDTH
-from peace.cohorts.synthetic.leadfield import DOWER
-from peace.cohorts.synthetic.tables import AGES
+from peace.synthetic.heart import PULSE_CENTRE, PULSE_WIDTH
+from peace.synthetic.leadfield import DOWER
+from peace.synthetic.tables import AGES
 
 EIGHT = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
 TIME = np.linspace(-0.05, 1.1, 400)  # as a share of the duration of QRS

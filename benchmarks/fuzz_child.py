@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from peace.cohorts import read_cohort
-from peace.cohorts.manifest import manifest_table
 from peace.config import load_config
-from peace.errors import DataError
-from peace.labels import load_label_set
-from peace.shards import Recipe, build_part
-from peace.signal import REASONS
-from peace.splits import split_patients
+from peace.core.errors import DataError
+from peace.data.cohorts import read_cohort
+from peace.data.cohorts.manifest import manifest_table
+from peace.data.labels import load_label_set
+from peace.data.shards import Recipe, build_part
+from peace.data.signal import REASONS
+from peace.data.splits import split_patients
 
 MEGABYTES = 256  # that a damaged file may cost above what a sound one takes
 MOST_RECORDS = 20

@@ -26,15 +26,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from peace.cohorts.audit import Entry, audit_frame
-from peace.cohorts.manifest import CohortIndex, manifest_table, write_manifest
 from peace.config import load_config
-from peace.data_report import write_index_report, write_shard_report
-from peace.files import write_json
-from peace.labels import load_label_set
-from peace.shards import FORMAT, Recipe, schema
-from peace.signal import QUALITY
-from peace.splits import check_patients, split_patients
+from peace.core.files import write_json
+from peace.data.cohorts.audit import Entry, audit_frame
+from peace.data.cohorts.manifest import CohortIndex, manifest_table, write_manifest
+from peace.data.labels import load_label_set
+from peace.data.shards import FORMAT, Recipe, schema
+from peace.data.signal import QUALITY
+from peace.data.splits import check_patients, split_patients
+from peace.reports.data import write_index_report, write_shard_report
 
 RECORDS, PATIENTS, MOST = 483_051, 161_352, 165
 SHARD_ROWS = 1067

@@ -37,8 +37,8 @@ def make_records(place: Path, n_records: int) -> Path:
     """Records in files of MIMIC's format and folders, every one readable, and the manifest that lists them."""
     import pandas as pd
 
-    from peace.cohorts.synthetic import synthesize
     from peace.config import SyntheticConfig
+    from peace.synthetic import synthesize
 
     base = place / "base"
     synthesize(base, SyntheticConfig(mimic_records=DISTINCT, zzu_records=0, ptbxl_records=0), 1)
@@ -91,7 +91,7 @@ def single(manifest: Path, n_records: int, out: Path) -> float:
     import pandas as pd
 
     from peace.config import load_config
-    from peace.shards import Recipe, build_part
+    from peace.data.shards import Recipe, build_part
 
     config = load_config("paper")
     recipe = Recipe(config.signal, config.leads, config.quality)

@@ -2,8 +2,8 @@
 
     python benchmarks/preprocess_parts.py
 
-filter: `peace.signal.filters.zero_phase` and `scipy.signal.sosfiltfilt`, a cascade of four sections over 10 s of twelve
-leads at 500 Hz. writer: `peace.shards.writer.ShardWriter` and pyarrow's own Parquet writer with the options of a shard.
+filter: `peace.data.signal.filters.zero_phase` and `scipy.signal.sosfiltfilt`, a cascade of four sections over 10 s of twelve
+leads at 500 Hz. writer: `peace.data.shards.writer.ShardWriter` and pyarrow's own Parquet writer with the options of a shard.
 Processor time of one thread; the sides take turns, and the best of their rounds counts. The recordings are synthetic.
 """
 
@@ -22,11 +22,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy import signal
 
-from peace.cohorts.synthetic import generate
-from peace.shards.schema import ROW_GROUP, writer_options
-from peace.shards.writer import ShardWriter
-from peace.signal import LEADS, QUALITY, Conditioned
-from peace.signal.filters import cascade, reflection, zero_phase
+from peace.data.shards.schema import ROW_GROUP, writer_options
+from peace.data.shards.writer import ShardWriter
+from peace.data.signal import LEADS, QUALITY, Conditioned
+from peace.data.signal.filters import cascade, reflection, zero_phase
+from peace.synthetic import generate
 
 ROUNDS, RATE = 7, 500
 

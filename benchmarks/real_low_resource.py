@@ -32,15 +32,15 @@ import torch
 
 from peace.checkpoint import copy_checkpoint, load_classifier
 from peace.config import Config, build_config, load_config, merge
-from peace.errors import PeaceError
+from peace.core.errors import PeaceError
+from peace.core.progress import progress
+from peace.data.shards import Records, ShardSet
 from peace.evaluation.intervals import mean_paired_difference, percentiles, resampled_auc
 from peace.evaluation.predictions import Predictions
-from peace.learning.data import MemorySource
-from peace.learning.keeping import CheckpointStore
-from peace.learning.scoring import score
-from peace.learning.train import TrainingPlan, adapted_config, start_classifier, train
-from peace.progress import progress
-from peace.shards import Records, ShardSet
+from peace.training.batches import MemorySource
+from peace.training.checkpoint_manager import CheckpointStore
+from peace.training.predict import score
+from peace.training.train import TrainingPlan, adapted_config, start_classifier, train
 
 MODELS = ("supervised", "ecg_only", "peace", "synthetic", "ecg_only+", "peace+")
 REFERENCE = "supervised"

@@ -35,9 +35,9 @@ def rates(shards: Path, batches: list[int], overrides: list[str]) -> dict[str, f
     import torch
 
     from peace.config import load_config
-    from peace.learning.course import Hooks
-    from peace.learning.train import TrainingPlan, build_task, train
-    from peace.shards import ShardSet
+    from peace.data.shards import ShardSet
+    from peace.training.run import Hooks
+    from peace.training.train import TrainingPlan, build_task, train
 
     torch.set_num_threads(1)
     found = {}

@@ -22,15 +22,15 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from peace.cohorts.synthetic import LABELS, Variety, generate
 from peace.config import AugmentConfig, Config, SignalConfig, load_config
-from peace.errors import DataError
-from peace.labels import load_label_set
-from peace.learning.augment import augment
+from peace.core.errors import DataError
+from peace.core.progress import progress
+from peace.data.labels import load_label_set
+from peace.data.signal import LEADS, Recording, Unreadable, condition_file
+from peace.data.signal.condition import condition
 from peace.models import EcgClassifier
-from peace.progress import progress
-from peace.signal import LEADS, Recording, Unreadable, condition_file
-from peace.signal.condition import condition
+from peace.synthetic import LABELS, Variety, generate
+from peace.training.augment import augment
 
 LEAST = 3  # positives and negatives that a label needs to be scored
 Arrays = tuple[np.ndarray, np.ndarray]

@@ -29,7 +29,7 @@ NUMBERS = 5
 OURS = """
 import sys, time
 from pathlib import Path
-from jobs.tracking import open_run
+from jobs.tracking.run import open_run
 from peace.config import build_config
 uri, out, steps, gate = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
 out.mkdir(parents=True)
@@ -47,7 +47,7 @@ print(run.run_id, spent, time.perf_counter() - began)
 PLAIN = """
 import sys, time
 from pathlib import Path
-from jobs.store import connect, experiment_id
+from jobs.tracking.store import connect, experiment_id
 uri, out, steps, gate = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
 client = connect(uri)
 run_id = client.create_run(experiment_id(client, "peace", uri)).info.run_id

@@ -32,9 +32,9 @@ import torch
 from training_naive import naive_step
 from training_shapes import SHAPES, Shape, curated, make_trainer, records, text_model
 
-from peace.learning.data import take
-from peace.learning.feed import Loaded, feed
 from peace.models.classifier import EcgClassifier
+from peace.training.batches import take
+from peace.training.prefetch import Loaded, feed
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 

@@ -26,11 +26,11 @@ VALIDATION = 256
 def write_shards(place: Path, count: int) -> Path:
     """Shards of random records of the demo's shape: `count` to train on, and a few to validate and test."""
     from peace.config import load_config
-    from peace.files import write_json
-    from peace.labels import load_label_set
-    from peace.shards import FORMAT, SPLITS
-    from peace.shards.writer import ShardWriter
-    from peace.signal import LEADS, QUALITY, Conditioned
+    from peace.core.files import write_json
+    from peace.data.labels import load_label_set
+    from peace.data.shards import FORMAT, SPLITS
+    from peace.data.shards.writer import ShardWriter
+    from peace.data.signal import LEADS, QUALITY, Conditioned
 
     config, labels = load_config("demo"), load_label_set("peace12")
     values, rng = config.model_dump(mode="json"), np.random.default_rng(0)
@@ -69,9 +69,9 @@ def by_loop(shards: Path, out: Path) -> dict[str, float]:
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     started = time.perf_counter()
     from peace.config import load_config
-    from peace.learning.course import Hooks
-    from peace.learning.keeping import CheckpointStore
-    from peace.learning.train import TrainingPlan, train
+    from peace.training.checkpoint_manager import CheckpointStore
+    from peace.training.run import Hooks
+    from peace.training.train import TrainingPlan, train
 
     config = load_config("demo", None, list(OPTIONS)).model_dump(mode="json")
     epochs: list[dict[str, Any]] = []
@@ -81,11 +81,11 @@ def by_loop(shards: Path, out: Path) -> dict[str, float]:
 
 def by_ray(shards: Path, out: Path) -> dict[str, float]:
     """`peace pretrain`, in this process."""
-    import jobs.training
-    from jobs.harness import main
+    import jobs.training.launcher
     from jobs.pretrain import VERB
+    from jobs.runtime.harness import main
 
-    inner, seconds = jobs.training.train_on_ray, [0.0]
+    inner, seconds = jobs.training.launcher.train_on_ray, [0.0]
 
     def timed(*args: Any, **options: Any) -> Path:
         started = time.perf_counter()
@@ -93,7 +93,7 @@ def by_ray(shards: Path, out: Path) -> dict[str, float]:
         seconds[0] = time.perf_counter() - started
         return found
 
-    jobs.training.train_on_ray = timed
+    jobs.training.launcher.train_on_ray = timed
     words = ["--shards", str(shards), "--out", str(out), "--preset", "demo", *OPTIONS]
     if main(VERB, words) != 0:
         raise SystemExit("peace pretrain failed")
@@ -107,8 +107,8 @@ def _measured(seconds: float, epoch: dict[str, Any]) -> dict[str, float]:
 
 def read_rate(shards: Path) -> float:
     """Records a second that the training's source gives when nobody trains."""
-    from peace.learning.stream import StreamSource
-    from peace.shards import ShardSet
+    from peace.data.shards import ShardSet
+    from peace.training.streaming import StreamSource
 
     source = StreamSource(ShardSet.open(shards), 64, 0)
     started = time.perf_counter()

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from peace.learning.data import MemorySource
-from peace.learning.loop import Trainer
-from peace.learning.ranks import Ranks
-from peace.learning.tasks import Task, make_task
 from peace.objectives.gate import make_gate
+from peace.training.batches import MemorySource
+from peace.training.distributed import Ranks
+from peace.training.tasks import Task, make_task
+from peace.training.trainer import Trainer
 
 CURATED = Path(__file__).parents[1] / "peace" / "descriptors" / "curated.json"
 PAPER = {

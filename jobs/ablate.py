@@ -14,13 +14,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.ablate_cells import ADULT, TARGET, Cell, Places, run_cell
-from jobs.harness import Job, Table, Verb, main
+from jobs.ablation.cells import ADULT, TARGET, Cell, Places, run_cell
+from jobs.runtime.harness import Job, Table, Verb, main
 from peace.config import Config
-from peace.errors import ConfigError, DataError, PeaceError
+from peace.core.errors import ConfigError, DataError, PeaceError
 
 if TYPE_CHECKING:
-    from peace.shards import Records
+    from peace.data.shards import Records
 
 # what shapes data and trainings; `ablate` only chooses among them, so a change there leaves finished cells valid
 SECTIONS = (
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def identity(args: argparse.Namespace) -> dict[str, str]:
     """The data, by digest; nothing where the job makes its own."""
-    from peace.shards import ShardSet
+    from peace.data.shards import ShardSet
 
     given = {"adult": args.shards_adult, "target": args.shards_target}
     if len({place is None for place in given.values()}) > 1:
@@ -49,8 +49,8 @@ def identity(args: argparse.Namespace) -> dict[str, str]:
 
 def work(job: Job) -> dict[str, Any]:
     """Run what is missing of the grid, then compare and report."""
-    from jobs.ablate_report import conclude
-    from jobs.cluster_session import ray_session
+    from jobs.ablation.summary import conclude
+    from jobs.runtime.ray_session import ray_session
 
     with ray_session(job.config.ray):
         places = _places(job)
@@ -89,7 +89,7 @@ def curve(config: Config) -> list[Cell]:
 def _places(job: Job) -> Places:
     """The shards that were given, or those of cohorts synthesized into this run's directory."""
     from jobs.demo import Stages
-    from jobs.synthetic_shards import synthetic_shards
+    from jobs.pipeline.synthetic import synthetic_shards
 
     cells = str(job.out / "cells")
     if job.args.shards_adult is not None:
@@ -100,7 +100,7 @@ def _places(job: Job) -> Places:
 
 def _load(places: Places, limit_mb: float) -> dict[str, dict[str, Records]]:
     """All records of both cohorts by split. Raises ConfigError where they pass `limit_mb`."""
-    from peace.shards import ShardSet
+    from peace.data.shards import ShardSet
 
     cohorts = {ADULT: ShardSet.open(places.adult), TARGET: ShardSet.open(places.target)}
     needed = sum(12 * 2 * shards.length * sum(shards.splits.values()) for shards in cohorts.values()) / 2**20
@@ -116,7 +116,7 @@ def _run_all(job: Job, cells: list[Cell], places: Places) -> None:
     """
     import ray
 
-    from peace.progress import progress
+    from peace.core.progress import progress
 
     settings = job.config.ray
     share = settings.cpus_per_worker or 1.0
@@ -158,10 +158,10 @@ def _run_all(job: Job, cells: list[Cell], places: Places) -> None:
 
 def _track(job: Job, cell: Cell, place: Path) -> None:
     """Note a finished cell as a child run of MLflow, once."""
-    from jobs.history import read_history
-    from jobs.tracking import open_run
-    from peace.ablation.variants import variant_config
-    from peace.files import read_json, write_text
+    from jobs.runtime.history import read_history
+    from jobs.tracking.run import open_run
+    from peace.core.files import read_json, write_text
+    from peace.experiments.ablation.variants import variant_config
 
     if not job.config.tracking.enabled or (place / "tracked").exists():
         return
@@ -179,7 +179,7 @@ def _track(job: Job, cell: Cell, place: Path) -> None:
 
 def tables(result: dict[str, Any]) -> list[Table]:
     """The comparison, protocol by protocol, and the AUC of each label."""
-    from peace.ablation.report import label_rows, method_rows
+    from peace.experiments.ablation.report import label_rows, method_rows
 
     found = []
     for protocol in dict.fromkeys(entry["protocol"] for entry in result["summary"]):
@@ -188,7 +188,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
         header, rows = label_rows(result["summary"], protocol)
         found.append(Table(f"{protocol}: mean AUC of each label", header, rows))
     if result["curve"]:
-        from peace.ablation.report import curve_rows
+        from peace.experiments.ablation.report import curve_rows
 
         found.append(Table("few-shot curve: mean macro AUC (range of the draws)", *curve_rows(result["curve"])))
     return [*found, Table("", ("", ""), [("report", result["report"])])]

@@ -18,8 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jobs.harness import Job, Table, Verb, main
-from peace.places import place
+from jobs.runtime.harness import Job, Table, Verb, main
+from peace.core.storage import place
 
 SECTIONS = ("seed", "objective", "adapt")
 PROTOCOLS = ("zero-shot", "few-shot", "full", "linear-probe")
@@ -45,8 +45,8 @@ def overrides(args: argparse.Namespace) -> list[str]:
 def identity(args: argparse.Namespace) -> dict[str, str]:
     """Start weights and training data, by digest."""
     from peace.checkpoint import find_checkpoint
-    from peace.files import file_digest
-    from peace.shards import ShardSet
+    from peace.core.files import file_digest
+    from peace.data.shards import ShardSet
 
     weights = find_checkpoint(args.checkpoint) / "model.safetensors"
     return {"weights": file_digest(weights), "shards": ShardSet.open(args.shards).digest}
@@ -54,10 +54,10 @@ def identity(args: argparse.Namespace) -> dict[str, str]:
 
 def work(job: Job) -> dict[str, Any]:
     """Adapt by the protocol and predict validation and test split."""
-    from jobs.cluster_session import ray_session
+    from jobs.runtime.ray_session import ray_session
     from peace.checkpoint import find_checkpoint
-    from peace.learning.train import check_fits
-    from peace.shards import ShardSet
+    from peace.data.shards import ShardSet
+    from peace.training.train import check_fits
 
     shards = job.args.shards.absolute()
     start = find_checkpoint(job.args.checkpoint.absolute())
@@ -70,11 +70,11 @@ def work(job: Job) -> dict[str, Any]:
 
 
 def _carry_over(job: Job, start: Path, shards: Path) -> dict[str, Any]:
-    from jobs.finish import note_inputs
-    from jobs.scoring import predict_splits
+    from jobs.training.outputs import note_inputs
+    from jobs.training.scoring import predict_splits
     from peace.checkpoint import load_training, read_meta, save_checkpoint
-    from peace.learning.train import start_classifier
-    from peace.shards import ShardSet
+    from peace.data.shards import ShardSet
+    from peace.training.train import start_classifier
 
     target = ShardSet.open(shards)
     classifier, meta = start_classifier(start, target, job.config.adapt.calibrate_amplitude)
@@ -87,11 +87,11 @@ def _carry_over(job: Job, start: Path, shards: Path) -> dict[str, Any]:
 
 
 def _tune(job: Job, start: Path, shards: Path) -> dict[str, Any]:
-    from jobs.finish import finish_training
-    from jobs.training import train_on_ray
+    from jobs.training.launcher import train_on_ray
+    from jobs.training.outputs import finish_training
     from peace.checkpoint import read_meta
-    from peace.learning.train import TrainingPlan, adapted_config, with_descriptors
-    from peace.shards import ShardSet
+    from peace.data.shards import ShardSet
+    from peace.training.train import TrainingPlan, adapted_config, with_descriptors
 
     config = with_descriptors(adapted_config(job.config, read_meta(start)[0]), ShardSet.open(shards))
     chosen = shots_of(job, shards) if job.config.adapt.protocol == "few-shot" else None
@@ -103,8 +103,8 @@ def _tune(job: Job, start: Path, shards: Path) -> dict[str, Any]:
 
 def shots_of(job: Job, shards: Path) -> tuple[str, ...]:
     """The training records of a few-shot adaptation, by adapt.shots and seed."""
-    from peace.learning.shots import sample_shots
-    from peace.shards import ShardSet
+    from peace.data.shards import ShardSet
+    from peace.training.few_shot import sample_shots
 
     record_id, target = ShardSet.open(shards).labelled("train")
     index = sample_shots(target, record_id, job.config.adapt.shots, job.config.seed)
@@ -112,14 +112,14 @@ def shots_of(job: Job, shards: Path) -> tuple[str, ...]:
 
 
 def _training_records(shards: Path) -> int:
-    from peace.shards import ShardSet
+    from peace.data.shards import ShardSet
 
     return ShardSet.open(shards).splits.get("train", 0)
 
 
 def tables(result: dict[str, Any]) -> list[Table]:
     """What a person reads at the end."""
-    from jobs.finish import training_table
+    from jobs.training.outputs import training_table
 
     return [training_table(f"Adaptation: {result['protocol']}, {result['trained_on']} training records", result)]
 

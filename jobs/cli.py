@@ -6,10 +6,10 @@ import importlib
 import sys
 from typing import TYPE_CHECKING
 
-from peace.errors import nearest
+from peace.core.errors import nearest
 
 if TYPE_CHECKING:
-    from jobs.harness import Verb
+    from jobs.runtime.harness import Verb
 
 VERBS = {
     "synthesize": "write small synthetic cohorts in the three original on-disk formats",
@@ -37,12 +37,10 @@ VERBS = {
     "config": "print the configuration that a preset, a file and overrides amount to",
 }
 
-MODULES = {"jobs": "job_list"}  # where a verb's module has another name
-
 
 def verb_of(name: str) -> Verb:
     """The verb of a name, its module imported."""
-    verb: Verb = importlib.import_module(f"jobs.{MODULES.get(name, name)}").VERB
+    verb: Verb = importlib.import_module(f"jobs.{name}").VERB
     return verb
 
 
@@ -68,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"peace: unknown verb '{name}'{nearest(name, VERBS)}\n\n{usage()}", file=sys.stderr)
         return 2
     try:
-        from jobs import harness
+        from jobs.runtime import harness
 
         return harness.main(verb_of(name), words[1:])
     except KeyboardInterrupt:  # before the job began

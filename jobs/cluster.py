@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.harness import Job, Table, Verb, main
-from peace.errors import DataError
+from jobs.runtime.harness import Job, Table, Verb, main
+from peace.core.errors import DataError
 
 if TYPE_CHECKING:
-    from jobs.cluster_state import LocalCluster
+    from jobs.local_cluster.state import LocalCluster
 
 GRACE_SECONDS = 60.0  # that running jobs are given to end in order
 
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def work(job: Job) -> dict[str, Any]:
     """Do it, one command at a time."""
-    from jobs.cluster_state import cluster_folder
+    from jobs.local_cluster.state import cluster_folder
 
     folder = cluster_folder(job.args.dir)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -54,7 +54,7 @@ def work(job: Job) -> dict[str, Any]:
 
 def up(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Bring the cluster up, or find it well; what a killed one or a reboot left is cleared away first."""
-    from jobs.cluster_start import start_cluster
+    from jobs.local_cluster.start import start_cluster
 
     if args.cpus is not None and args.cpus < 1:
         raise DataError(f"--cpus {args.cpus}: at least one")
@@ -71,8 +71,8 @@ def up(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
 
 def down(folder: Path) -> dict[str, Any]:
     """Stop its jobs, end its processes, remove its session files. The MLflow store and the logs stay."""
-    from jobs import cluster_processes
-    from jobs.cluster_state import forget, read_state
+    from jobs.local_cluster import processes as cluster_processes
+    from jobs.local_cluster.state import forget, read_state
 
     cluster = read_state(folder)
     if cluster is None:
@@ -86,9 +86,9 @@ def down(folder: Path) -> dict[str, Any]:
 
 def report(folder: Path, action: str) -> dict[str, Any]:
     """State (up, down, or broken: something of it is missing), addresses, processes."""
-    from jobs import cluster_processes
-    from jobs.cluster_start import answers, nodes
-    from jobs.cluster_state import read_state
+    from jobs.local_cluster import processes as cluster_processes
+    from jobs.local_cluster.start import answers, nodes
+    from jobs.local_cluster.state import read_state
 
     cluster = read_state(folder)
     if cluster is None:
@@ -162,7 +162,7 @@ def _ray_address(cluster: LocalCluster, alive: list[dict[str, Any]]) -> str:
 
 def _stop_jobs(cluster: LocalCluster) -> list[str]:
     """Ask the running jobs to end, as Ctrl-C does, and wait for them a while."""
-    from jobs.job_list import stop_all
+    from jobs.jobs import stop_all
 
     try:
         return stop_all(cluster.address, GRACE_SECONDS)

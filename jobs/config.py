@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from jobs.harness import Job, Table, Verb, main
+from jobs.runtime.harness import Job, Table, Verb, main
 from peace.config import Config, dump_config
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jobs.harness import Job, Table, Verb, execute, main, parser_of
+from jobs.runtime.harness import Job, Table, Verb, execute, main, parser_of
 from peace.config import Config
 
 COHORTS = {"mimic": "adults", "zzu": "children", "ptbxl": "PTB-XL"}
@@ -52,8 +52,8 @@ class Stages:
 
 def work(job: Job) -> dict[str, Any]:
     """Run all stages, then the report."""
-    from jobs.cluster_session import ray_session
-    from jobs.demo_report import write_demo_report
+    from jobs.pipeline.demo_report import write_demo_report
+    from jobs.runtime.ray_session import ray_session
 
     stages = Stages(job)
     out = job.out
@@ -94,7 +94,7 @@ def work(job: Job) -> dict[str, Any]:
 
 def tables(result: dict[str, Any]) -> list[Table]:
     """AUC by protocol, and where the time went."""
-    from jobs.demo_report import TITLES
+    from jobs.pipeline.demo_report import TITLES
 
     auc = [
         (TITLES[name], f"{value['macro_auc']:.3f}", f"{value['macro_auc_low']:.3f} to {value['macro_auc_high']:.3f}")
@@ -149,7 +149,7 @@ def _test_record(out: Path) -> Path:
 
 
 def _mlflow_command(job: Job) -> str:
-    from jobs.store import tracking_uri
+    from jobs.tracking.store import tracking_uri
 
     uri = tracking_uri(job.config)
     command = Path(sys.executable).with_name("mlflow")

@@ -13,9 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.harness import Job, Table, Verb, main
-from peace.errors import ConfigError
-from peace.files import file_digest, write_json
+from jobs.runtime.harness import Job, Table, Verb, main
+from peace.core.errors import ConfigError
+from peace.core.files import file_digest, write_json
 
 if TYPE_CHECKING:
     from peace.descriptors import Descriptors, Finding
@@ -122,8 +122,8 @@ def _source(args: argparse.Namespace) -> str:
 
 def _texts(job: Job) -> tuple[Descriptors, dict[str, Any], list[Finding]]:
     """The descriptors, the first values of the result, and what generation found."""
+    from peace.data.labels import load_label_set
     from peace.descriptors import load_descriptors
-    from peace.labels import load_label_set
 
     label_set = load_label_set(job.config.labels.set)
     source = _source(job.args)

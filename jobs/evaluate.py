@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.harness import Job, Table, Verb, main
-from jobs.history import read_history
-from peace.errors import ConfigError, DataError
-from peace.files import file_digest, read_json, write_json
+from jobs.runtime.harness import Job, Table, Verb, main
+from jobs.runtime.history import read_history
+from peace.core.errors import ConfigError, DataError
+from peace.core.files import file_digest, read_json, write_json
 
 if TYPE_CHECKING:
     from peace.evaluation.predictions import Predictions
@@ -126,8 +126,8 @@ def _predictions_path(args: argparse.Namespace) -> Path:
 
 def _facts(job: Job, source: Path) -> RunFacts:
     """What the evaluated run's own files say of it; predictions alone say little."""
+    from peace.core.files import digest
     from peace.evaluation.run_report import RunFacts
-    from peace.files import digest
 
     run = source.parent
     made = _json_or_empty(run / "result.json")
@@ -152,7 +152,7 @@ def _facts(job: Job, source: Path) -> RunFacts:
 
 
 def _full_names(label_set: str | None) -> dict[str, str]:
-    from peace.labels import load_label_set
+    from peace.data.labels import load_label_set
 
     try:
         return dict(load_label_set(label_set).full_names) if label_set else {}

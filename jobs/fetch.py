@@ -9,8 +9,8 @@ import argparse
 import sys
 from typing import Any
 
-from jobs.harness import Job, Table, Verb, main
-from peace.errors import ConfigError
+from jobs.runtime.harness import Job, Table, Verb, main
+from peace.core.errors import ConfigError
 
 NAMES = ("ptbxl", "mimic-demo", "mimic", "zzu")
 
@@ -29,7 +29,7 @@ def overrides(args: argparse.Namespace) -> list[str]:
 
 def work(job: Job) -> dict[str, Any]:
     """Bring the tree, or what is missing of it."""
-    from peace.fetch import fetch
+    from peace.data.download import fetch
 
     if job.args.records is not None and job.args.records < 1:
         raise ConfigError(f"--records {job.args.records}: at least one")

@@ -11,17 +11,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.harness import Job, Table, Verb, main
 from jobs.index_check import CHECK
-from peace.errors import ConfigError, DataError
-from peace.files import file_digest, replacing
-from peace.places import place
+from jobs.runtime.harness import Job, Table, Verb, main
+from peace.core.errors import ConfigError, DataError
+from peace.core.files import file_digest, replacing
+from peace.core.storage import place
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from peace.cohorts import CohortIndex
-    from peace.labels import LabelSet
+    from peace.data.cohorts import CohortIndex
+    from peace.data.labels import LabelSet
 
 COHORT_NAMES = ("mimic", "zzu", "ptbxl")
 
@@ -45,11 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def work(job: Job) -> dict[str, Any]:
     """Read the tree, split the kept records by patient, and write manifest.parquet, label_audit.csv and the report."""
-    from peace.cohorts import read_cohort
-    from peace.cohorts.manifest import manifest_table, write_manifest
-    from peace.data_report import write_index_report
-    from peace.labels import load_label_set
-    from peace.splits import check_patients
+    from peace.data.cohorts import read_cohort
+    from peace.data.cohorts.manifest import manifest_table, write_manifest
+    from peace.data.labels import load_label_set
+    from peace.data.splits import check_patients
+    from peace.reports.data import write_index_report
 
     if job.config.split.official_folds and job.args.cohort != "ptbxl":
         raise ConfigError(f"split.official_folds: only ptbxl has official folds, not {job.args.cohort}")
@@ -100,7 +100,7 @@ def _split(job: Job, index: CohortIndex) -> pd.Series:
     """(records,) split, null where excluded."""
     import pandas as pd
 
-    from peace.splits import split_patients
+    from peace.data.splits import split_patients
 
     kept = index.kept
     column = pd.Series(None, index=index.frame.index, dtype="str")
@@ -113,8 +113,8 @@ def _split(job: Job, index: CohortIndex) -> pd.Series:
 
 def _settled(path: Path) -> dict[str, str]:
     """Patient -> split of an earlier manifest."""
-    from peace.cohorts.manifest import read_manifest
-    from peace.splits import SPLITS, check_patients
+    from peace.data.cohorts.manifest import read_manifest
+    from peace.data.splits import SPLITS, check_patients
 
     earlier = read_manifest(path).select(["patient_id", "split"]).to_pandas().dropna()
     check_patients(earlier)
@@ -125,8 +125,8 @@ def _settled(path: Path) -> dict[str, str]:
 
 
 def _result(job: Job, index: CohortIndex, labels: LabelSet, split: pd.Series) -> dict[str, Any]:
-    from peace.cohorts import COHORTS, is_synthetic
-    from peace.splits import SPLITS
+    from peace.data.cohorts import COHORTS, is_synthetic
+    from peace.data.splits import SPLITS
 
     kept = index.kept
     reasons = index.frame["excluded"].dropna().value_counts()

@@ -9,9 +9,9 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from jobs.harness import Job, Table, Verb
-from peace.errors import ConfigError
-from peace.places import is_remote
+from jobs.runtime.harness import Job, Table, Verb
+from peace.core.errors import ConfigError
+from peace.core.storage import is_remote
 
 SHOWN = 20
 DEPARTS = 2  # exit code of a tree that departs
@@ -19,8 +19,8 @@ DEPARTS = 2  # exit code of a tree that departs
 
 def work(job: Job) -> dict[str, Any]:
     """Check the tree and print the first departures, one a line; result.json holds them all."""
-    from peace.cohorts.contract import check_tree
-    from peace.labels import load_label_set
+    from peace.data.cohorts.validation import check_tree
+    from peace.data.labels import load_label_set
 
     args = job.args
     if is_remote(args.root):
@@ -46,7 +46,7 @@ def work(job: Job) -> dict[str, Any]:
 
 def tables(result: dict[str, Any]) -> list[Table]:
     """What was looked at, and how often each kind of departure was met."""
-    from peace.cohorts.contract import KINDS
+    from peace.data.cohorts.validation import KINDS
 
     whole = result["published"]
     part = "" if result["records"] >= whole else ", a part"

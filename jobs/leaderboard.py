@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.harness import Job, Table, Verb, main
-from peace.errors import DataError
-from peace.files import write_text
+from jobs.runtime.harness import Job, Table, Verb, main
+from peace.core.errors import DataError
+from peace.core.files import write_text
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def work(job: Job) -> dict[str, Any]:
     """Collect, sort, write."""
-    from jobs.store import connect, first_line, tracking_uri
+    from jobs.tracking.store import connect, first_line, tracking_uri
 
     uri = tracking_uri(job.config)
     file = Path(uri.removeprefix("sqlite:///"))

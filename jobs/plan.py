@@ -12,7 +12,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from jobs.harness import Job, Table, Verb, main
+from jobs.runtime.harness import Job, Table, Verb, main
 from peace.config import Config
 
 

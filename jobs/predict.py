@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.harness import Job, Table, Verb, main
+from jobs.runtime.harness import Job, Table, Verb, main
 from peace.config import Config
-from peace.errors import DataError
+from peace.core.errors import DataError
 
 if TYPE_CHECKING:
     from peace.inference import Predictor
@@ -69,8 +69,8 @@ def work(job: Job) -> dict[str, Any]:
 
 def draw(predictor: Predictor, records: Sequence[Path], cohort: str, place: Path) -> None:
     """Draw each record that can be read as the model sees it: filtered, in standard lead order, ten seconds."""
+    from peace.core.progress import progress
     from peace.inference import Refusal
-    from peace.progress import progress
     from peace.reports.strip import ecg_strip
 
     for number, path in enumerate(progress(records, "draw"), start=1):
@@ -96,7 +96,7 @@ def _checkpoint(model: str, config: Config) -> Iterator[Path]:
     if not model.startswith(REGISTRY):
         yield Path(model)
         return
-    from jobs.registry import fetch_checkpoint
+    from jobs.registry.client import fetch_checkpoint
 
     with tempfile.TemporaryDirectory(prefix="peace-model-") as place:
         yield fetch_checkpoint(model, config, Path(place))

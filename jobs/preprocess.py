@@ -16,18 +16,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.harness import Job, Table, Verb, main
-from peace.errors import ConfigError, DataError
-from peace.files import read_json
-from peace.places import nearby, place, reaching
+from jobs.runtime.harness import Job, Table, Verb, main
+from peace.core.errors import ConfigError, DataError
+from peace.core.files import read_json
+from peace.core.storage import nearby, place, reaching
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
     from tqdm import tqdm
 
-    from peace.shards import Recipe
-    from peace.shards.plan import Part
+    from peace.data.shards import Recipe
+    from peace.data.shards.partition import Part
 
 SHARDS_PER_TASK = 8
 TASKS_PER_CORE = 4
@@ -52,13 +52,13 @@ def identity(args: argparse.Namespace) -> Any:
 
 def work(job: Job) -> dict[str, Any]:
     """Make every shard that is missing, then the tables over all of them."""
-    from jobs.cluster_session import ray_session
-    from peace.data_report import write_shard_report
-    from peace.labels import load_label_set
-    from peace.shards import Recipe, finish
-    from peace.shards.plan import finished_parts, plan_parts, row_keys, rows_per_part
-    from peace.signal import n_samples_of
-    from peace.splits import check_patients
+    from jobs.runtime.ray_session import ray_session
+    from peace.data.labels import load_label_set
+    from peace.data.shards import Recipe, finish
+    from peace.data.shards.partition import finished_parts, plan_parts, row_keys, rows_per_part
+    from peace.data.signal import n_samples_of
+    from peace.data.splits import check_patients
+    from peace.reports.data import write_shard_report
 
     config = job.config
     label_set = load_label_set(config.labels.set)
@@ -96,7 +96,7 @@ def read_manifests(paths: Sequence[Path], labels: Sequence[str]) -> pd.DataFrame
     """The records that index kept. Raises DataError for a file that is no manifest, or of another label set."""
     import pandas as pd
 
-    from peace.shards.plan import COLUMNS
+    from peace.data.shards.partition import COLUMNS
 
     tables = []
     for path in paths:
@@ -120,7 +120,7 @@ def read_manifests(paths: Sequence[Path], labels: Sequence[str]) -> pd.DataFrame
 
 
 def _refuse_unknown(manifest: pd.DataFrame, labels: Sequence[str]) -> None:
-    from peace.shards import SPLITS
+    from peace.data.shards import SPLITS
 
     splits = sorted({str(split) for split in manifest["split"].unique()} - set(SPLITS))
     if splits:
@@ -146,8 +146,8 @@ def _whole_shards(out: Path, parts: Sequence[Part]) -> dict[str, dict[str, Any]]
     """By name, the done files of the shards that need no work: their digests are checked, so damage is noticed."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from peace.progress import progress
-    from peace.shards import finished_part
+    from peace.core.progress import progress
+    from peace.data.shards import finished_part
 
     noted = {file.stem for file in (out / "parts").glob("*.json")}
     candidates = [part for part in parts if part.name in noted]
@@ -176,8 +176,8 @@ def _on_ray_data(
     import ray
     import ray.data
 
-    from jobs.metrics import export_shard
-    from peace.progress import progress
+    from jobs.runtime.prometheus import export_shard
+    from peace.core.progress import progress
 
     n_cores = int(ray.cluster_resources().get("CPU", 1))
     shares = share_out(parts, n_cores)
@@ -212,9 +212,9 @@ def _load_kernels(recipe: Recipe) -> None:
     """Runs in a worker, while Ray Data plans: import and load what the first record would have to wait for."""
     import numpy as np
 
-    from peace.signal import LEADS
-    from peace.signal.condition import condition
-    from peace.signal.reader import Recording
+    from peace.data.signal import LEADS
+    from peace.data.signal.condition import condition
+    from peace.data.signal.reader import Recording
 
     noise = np.random.default_rng(0).normal(size=(round(500 * recipe.signal.seconds), len(LEADS)))
     condition(Recording(LEADS, 500.0, noise, len(noise)), "mimic", recipe.signal, recipe.leads, recipe.quality)
@@ -236,7 +236,7 @@ def make_shards(batch: Any, recipe: Recipe, out: Path) -> Iterator[Any]:
 
     import pyarrow as pa
 
-    from peace.shards import build_part
+    from peace.data.shards import build_part
 
     for (name, split), group in groupby(batch.to_pylist(), key=lambda row: (row["part"], row["split"])):
         rows, error = list(group), ""

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from jobs.harness import Job, Table, Verb, main
-from peace.places import place
+from jobs.runtime.harness import Job, Table, Verb, main
+from peace.core.storage import place
 
 SECTIONS = ("seed", "model", "objective", "pretrain")
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def identity(args: argparse.Namespace) -> dict[str, str]:
     """The training data, by digest."""
-    from peace.shards import ShardSet
+    from peace.data.shards import ShardSet
 
     target = {"target_shards": ShardSet.open(args.target_shards).digest} if args.target_shards else {}
     return {"shards": ShardSet.open(args.shards).digest, **target}
@@ -38,11 +38,11 @@ def identity(args: argparse.Namespace) -> dict[str, str]:
 
 def work(job: Job) -> dict[str, Any]:
     """Train, keep the best epoch, predict validation and test split."""
-    from jobs.cluster_session import ray_session
-    from jobs.finish import finish_training
-    from jobs.training import train_on_ray
-    from peace.learning.train import TrainingPlan, check_target, with_descriptors
-    from peace.shards import ShardSet
+    from jobs.runtime.ray_session import ray_session
+    from jobs.training.launcher import train_on_ray
+    from jobs.training.outputs import finish_training
+    from peace.data.shards import ShardSet
+    from peace.training.train import TrainingPlan, check_target, with_descriptors
 
     shards = args_shards(job)
     target = str(job.args.target_shards.absolute()) if job.args.target_shards else None
@@ -62,7 +62,7 @@ def args_shards(job: Job) -> Path:
 
 def tables(result: dict[str, Any]) -> list[Table]:
     """What a person reads at the end."""
-    from jobs.finish import training_table
+    from jobs.training.outputs import training_table
 
     return [training_table("Pretraining", result)]
 

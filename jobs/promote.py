@@ -15,13 +15,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.harness import Job, Table, Verb, main
-from peace.errors import ConfigError, DataError
-from peace.files import file_digest, write_json
-from peace.places import place
+from jobs.runtime.harness import Job, Table, Verb, main
+from peace.core.errors import ConfigError, DataError
+from peace.core.files import file_digest, write_json
+from peace.core.storage import place
 
 if TYPE_CHECKING:
-    from jobs.champions import Champions
+    from jobs.registry.champions import Champions
     from peace.evaluation.gate import Decision
     from peace.evaluation.predictions import Predictions
 
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def identity(args: argparse.Namespace) -> dict[str, Any]:
     """What is asked, of which data."""
-    from peace.shards import ShardSet
+    from peace.data.shards import ShardSet
 
     data = (
         [file_digest(path) for path in args.predictions if path.is_file()]
@@ -59,8 +59,8 @@ def identity(args: argparse.Namespace) -> dict[str, Any]:
 
 def work(job: Job) -> dict[str, Any]:
     """Score, judge, record the decision, and only then change the alias."""
-    from jobs.champions import Champions
-    from jobs.registry import registry_client, resolve, write_description
+    from jobs.registry.champions import Champions
+    from jobs.registry.client import registry_client, resolve, write_description
 
     args = job.args
     if args.force is not None and not args.force.strip():
@@ -118,11 +118,11 @@ def _both(job: Job, candidate: str, champion: str | None) -> tuple[Predictions, 
 
 def _score(job: Job, versions: list[str]) -> list[Path]:
     """Predictions of registered versions on the shards' test split, one file each."""
-    from jobs.cluster_session import ray_session
-    from jobs.registry import fetch_checkpoint
-    from jobs.scoring import score_on_ray, write_predictions
-    from peace.learning.train import check_fits
-    from peace.shards import ShardSet
+    from jobs.registry.client import fetch_checkpoint
+    from jobs.runtime.ray_session import ray_session
+    from jobs.training.scoring import score_on_ray, write_predictions
+    from peace.data.shards import ShardSet
+    from peace.training.train import check_fits
 
     shards = ShardSet.open(job.args.shards)
     if not shards.splits.get("test"):
@@ -212,8 +212,8 @@ def _why(decision: Decision) -> str:
 
 def _finish(job: Job, result: dict[str, Any]) -> None:
     """The outcome, beside the decision; tags lead from the version to this run and back."""
-    from jobs.champions import LEDGER_TAG
-    from jobs.registry import registry_client
+    from jobs.registry.champions import LEDGER_TAG
+    from jobs.registry.client import registry_client
 
     client = registry_client(job)
     version, name = str(result["candidate"]["version"]), result["name"]

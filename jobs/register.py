@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.harness import Job, Table, Verb, main
-from peace.errors import ConfigError, DataError
-from peace.files import file_digest, read_json
+from jobs.runtime.harness import Job, Table, Verb, main
+from peace.core.errors import ConfigError, DataError
+from peace.core.files import file_digest, read_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -66,10 +66,10 @@ def identity(args: argparse.Namespace) -> dict[str, Any]:
 
 def work(job: Job) -> dict[str, Any]:
     """Build the model, check that it loads and says the same, register it, set the alias."""
-    from jobs.champions import Champions
-    from jobs.model_folder import build_model, check_model
-    from jobs.registry import registry_client, write_description
-    from jobs.store import tracking_uri
+    from jobs.registry.champions import Champions
+    from jobs.registry.client import registry_client, write_description
+    from jobs.registry.packaging import build_model, check_model
+    from jobs.tracking.store import tracking_uri
     from peace.inference import Predictor
 
     name, alias = job.config.tracking.model_name, job.args.alias
@@ -177,7 +177,7 @@ def _make_name(client: MlflowClient, name: str, experiment: str) -> None:
     """The registered model with its ledger of champions, unless it is there already."""
     from mlflow.exceptions import MlflowException
 
-    from jobs.champions import LEDGER_TAG, new_ledger
+    from jobs.registry.champions import LEDGER_TAG, new_ledger
 
     if any(found.name == name for found in client.search_registered_models(f"name='{name}'")):
         return

@@ -9,9 +9,9 @@ import argparse
 import sys
 from typing import Any
 
-from jobs.harness import Job, Table, Verb, main
 from jobs.promote import REFUSED
-from peace.errors import DataError
+from jobs.runtime.harness import Job, Table, Verb, main
+from peace.core.errors import DataError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def work(job: Job) -> dict[str, Any]:
     """Enter the change in the ledger and move the alias."""
-    from jobs.champions import LEDGER_TAG, Champions
-    from jobs.registry import registry_client, write_description
+    from jobs.registry.champions import LEDGER_TAG, Champions
+    from jobs.registry.client import registry_client, write_description
 
     args = job.args
     client = registry_client(job)

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from jobs.harness import Job, Table, Verb, main
-from jobs.progress_file import NAME, read_progress
-from peace.errors import ConfigError, PeaceError
-from peace.places import is_remote, place, reaching
+from jobs.runtime.harness import Job, Table, Verb, main
+from jobs.runtime.progress_file import NAME, read_progress
+from peace.core.errors import ConfigError, PeaceError
+from peace.core.storage import is_remote, place, reaching
 
 DEPTH = 3  # of run directories below the ones named
 
@@ -55,8 +55,8 @@ def below(folder: Path) -> Iterator[dict[str, Any]]:
 
 def on_cluster(given: str | None) -> list[dict[str, Any]]:
     """The jobs of the cluster that have not ended; none where no cluster is named or known."""
-    from jobs.job_client import connect, find_address
-    from jobs.job_list import ENDED, described, submitted
+    from jobs.jobs import ENDED, described, submitted
+    from jobs.submission.client import connect, find_address
 
     try:
         address = find_address(given)

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.harness import Job, Table, Verb, main, parser_of
+from jobs.runtime.harness import Job, Table, Verb, main, parser_of
 from peace.config import Config, load_config
-from peace.errors import ConfigError, DataError, PeaceError
+from peace.core.errors import ConfigError, DataError, PeaceError
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -90,7 +90,7 @@ class Inner:
 def read_line(name: str, arguments: Sequence[str], overrides: Sequence[str]) -> Inner:
     """Parse the verb's line as the verb itself will. Raises ConfigError for what it would refuse."""
     from jobs import cli
-    from jobs.submission import INPUTS, Paths, absolute, configured_paths
+    from jobs.submission.package import INPUTS, Paths, absolute, configured_paths
 
     if name not in cli.VERBS:
         raise ConfigError(f"unknown verb '{name}'")
@@ -122,10 +122,17 @@ def _whole(out: Path) -> str:
 
 def work(job: Job) -> dict[str, Any]:
     """Submit, follow, and give how it ended."""
-    from jobs.job_client import connect, exit_code_of, find_address, job_details, local_cluster
-    from jobs.job_follow import follow
-    from jobs.job_list import described
-    from jobs.submission import environment, is_this_machine, package, refuse_unseen, sees_this_machine, tracking
+    from jobs.jobs import described
+    from jobs.submission.client import connect, exit_code_of, find_address, job_details, local_cluster
+    from jobs.submission.follow import follow
+    from jobs.submission.package import (
+        environment,
+        is_this_machine,
+        package,
+        refuse_unseen,
+        sees_this_machine,
+        tracking,
+    )
 
     args = job.args
     inner = read_line(args.verb, args.arguments, args.overrides)
@@ -172,7 +179,7 @@ def work(job: Job) -> dict[str, Any]:
 
 def _nodes(client: JobSubmissionClient, address: str) -> list[dict[str, Any]]:
     """The living nodes of the cluster."""
-    from jobs.job_client import asked
+    from jobs.submission.client import asked
 
     summary = asked(address, lambda: client._do_request("GET", "/nodes?view=summary").json())
     return [node for node in summary["data"]["summary"] if node["raylet"].get("state") == "ALIVE"]
@@ -191,7 +198,7 @@ def _about(inner: Inner) -> dict[str, str]:
 
 def _submit(client: JobSubmissionClient, address: str, request: dict[str, Any]) -> None:
     """Submit once, also where the answer was lost and the request is made again."""
-    from jobs.job_client import Unreachable, asked, patiently
+    from jobs.submission.client import Unreachable, asked, patiently
 
     def submit() -> None:
         try:
@@ -206,7 +213,7 @@ def _submit(client: JobSubmissionClient, address: str, request: dict[str, Any]) 
 
 
 def _known(client: JobSubmissionClient, address: str, name: str) -> bool:
-    from jobs.job_client import Unreachable, job_details
+    from jobs.submission.client import Unreachable, job_details
 
     try:
         job_details(client, address, name)

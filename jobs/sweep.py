@@ -16,15 +16,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.harness import Job, Table, Verb, main
-from peace.errors import ConfigError, nearest
-from peace.places import place
+from jobs.runtime.harness import Job, Table, Verb, main
+from peace.core.errors import ConfigError, nearest
+from peace.core.storage import place
 
 if TYPE_CHECKING:
-    from jobs.sweep_room import Room
-    from jobs.sweep_trial import TrialPlan
-    from peace.sweeps.ledger import Ledger
-    from peace.sweeps.space import Space
+    from jobs.tuning.resources import Room
+    from jobs.tuning.trial import TrialPlan
+    from peace.experiments.sweeps.space import Space
+    from peace.experiments.sweeps.trial_store import Ledger
 
 SPACES = Path(__file__).parents[1] / "tune_spaces"
 OWN_COHORTS = ("debug", "demo")  # presets whose synthetic cohorts are small enough to be made on the way
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def space_of(args: argparse.Namespace) -> tuple[str, Space]:
     """Name and content of the space that was asked for. Raises ConfigError."""
-    from peace.sweeps.space import read_space
+    from peace.experiments.sweeps.space import read_space
 
     known = sorted(file.stem for file in SPACES.glob("*.yaml"))
     if args.space is None:
@@ -69,8 +69,8 @@ def space_of(args: argparse.Namespace) -> tuple[str, Space]:
 def identity(args: argparse.Namespace) -> dict[str, Any]:
     """The space, and the data and start weights by digest. How many trials there are changes nothing about any."""
     from peace.checkpoint import find_checkpoint
-    from peace.files import file_digest
-    from peace.shards import ShardSet
+    from peace.core.files import file_digest
+    from peace.data.shards import ShardSet
 
     name, space = space_of(args)
     _check(args, space)
@@ -102,9 +102,9 @@ def _check(args: argparse.Namespace, space: Space) -> None:
 
 def work(job: Job) -> dict[str, Any]:
     """Run what is missing of the trials, then compare and report."""
-    from jobs.sweep_conclude import conclude
-    from peace.files import write_json
-    from peace.sweeps.ledger import Ledger
+    from jobs.tuning.summary import conclude
+    from peace.core.files import write_json
+    from peace.experiments.sweeps.trial_store import Ledger
 
     name, space = space_of(job.args)
     ledger = Ledger(job.out / "trials", space.mode)
@@ -119,8 +119,8 @@ def work(job: Job) -> dict[str, Any]:
 
 def _run_missing(job: Job, name: str, space: Space, ledger: Ledger) -> list[tuple[str, str]]:
     """Run trials until there are as many as asked for; gives facts for the report."""
-    from peace.sweeps.draws import grid_size
-    from peace.sweeps.space import start_values
+    from peace.experiments.sweeps.repeats import grid_size
+    from peace.experiments.sweeps.space import start_values
 
     trials: int = job.args.trials or space.budget.trials or grid_size(space)
     closed = len(ledger.of("finished", "stopped", "failed"))
@@ -128,12 +128,12 @@ def _run_missing(job: Job, name: str, space: Space, ledger: Ledger) -> list[tupl
     if not ledger.of("open") and _complete(space, ledger, trials):
         job.log.info("%d trials are there already", closed)
         return facts
-    from jobs.cluster_session import ray_session
-    from jobs.room import alive_nodes
-    from jobs.sweep_room import room_for
-    from jobs.sweep_run import run_trials
-    from jobs.training import held_mb
-    from peace.shards import ShardSet
+    from jobs.runtime.ray_session import ray_session
+    from jobs.training.launcher import held_mb
+    from jobs.training.resources import alive_nodes
+    from jobs.tuning.resources import room_for
+    from jobs.tuning.runner import run_trials
+    from peace.data.shards import ShardSet
 
     with ray_session(job.config.ray):
         shards, start = _data(job, space)
@@ -150,7 +150,7 @@ def _run_missing(job: Job, name: str, space: Space, ledger: Ledger) -> list[tupl
 
 
 def _complete(space: Space, ledger: Ledger, trials: int) -> bool:
-    from peace.sweeps.draws import next_point
+    from peace.experiments.sweeps.repeats import next_point
 
     if len(ledger.trials) >= trials:
         return True
@@ -160,10 +160,10 @@ def _complete(space: Space, ledger: Ledger, trials: int) -> bool:
 def _data(job: Job, space: Space) -> tuple[Path, Path | None]:
     """Shards, and the checkpoint that adaptations start from; both are made where they were not given."""
     from jobs.demo import Stages
-    from jobs.synthetic_shards import synthetic_shards
+    from jobs.pipeline.synthetic import synthetic_shards
     from peace.checkpoint import find_checkpoint
-    from peace.learning.train import check_fits
-    from peace.shards import ShardSet
+    from peace.data.shards import ShardSet
+    from peace.training.train import check_fits
 
     shards, start, stages = job.args.shards, job.args.checkpoint, Stages(job)
     adapting = space.stage == "adapt"
@@ -184,9 +184,9 @@ def _data(job: Job, space: Space) -> tuple[Path, Path | None]:
 
 def _plan(job: Job, space: Space, shards: Path, start: Path | None, room: Room) -> TrialPlan:
     """What the trials share. Raises ConfigError where the space's fixed values do not go with the configuration."""
-    from jobs.sweep_trial import TrialPlan
+    from jobs.tuning.trial import TrialPlan
     from peace.config import build_config
-    from peace.sweeps.space import trial_values
+    from peace.experiments.sweeps.space import trial_values
 
     values = trial_values(job.config.model_dump(mode="json"), space.fixed, None)
     build_config(values)
@@ -205,7 +205,7 @@ def _plan(job: Job, space: Space, shards: Path, start: Path | None, room: Room) 
 
 def tables(result: dict[str, Any]) -> list[Table]:
     """The trials, the best first, the curve over shots, and what to do with it."""
-    from peace.sweeps.summary import table_rows
+    from peace.experiments.sweeps.summary import table_rows
 
     header, lines = table_rows(result["space"]["parameters"], result["metric"], result["mode"], result["rows"])
     count = f"{result['trials']} trials, {result['failed']} failed"
@@ -214,7 +214,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
     if failed:
         found.append(Table("", ("failed",), [(f"trial {row['trial']}: {row['error']}",) for row in failed]))
     if result["curve"]:
-        from peace.ablation.report import curve_rows
+        from peace.experiments.ablation.report import curve_rows
 
         found.append(Table("AUC over shots: mean macro AUC on test (range of the draws)", *curve_rows(result["curve"])))
     best = result["best"]
@@ -227,7 +227,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
 
 def show(job: Job) -> dict[str, Any]:
     """What a sweep has found so far, from its directory."""
-    from jobs.sweep_conclude import found_in
+    from jobs.tuning.summary import found_in
 
     return found_in(job.args.show)
 

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-from jobs.harness import Job, Table, Verb, main
+from jobs.runtime.harness import Job, Table, Verb, main
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +15,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _work(job: Job) -> dict[str, Any]:
-    from peace.cohorts.synthetic import synthesize
+    from peace.synthetic import synthesize
 
     result = synthesize(job.out, job.config.synthetic, max(1, job.args.workers))
     for cohort, found in result["cohorts"].items():

@@ -12,12 +12,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.harness import Job, Table, Verb, main
-from jobs.tracking_server import HOST, PORT
-from peace.errors import ConfigError, DataError
+from jobs.runtime.harness import Job, Table, Verb, main
+from jobs.tracking.server import HOST, PORT
+from peace.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from jobs.tracking_journal import Journal
+    from jobs.tracking.journal import Journal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +51,7 @@ def sync(place: Path, uri: str | None = None) -> list[dict[str, Any]]:
     The store is `uri`, or else the one that each run was meant for. Doing it again sends nothing. Raises DataError
     where there is no journal, or the store does not take them.
     """
-    from jobs.tracking_journal import FOLDER, JOURNAL
+    from jobs.tracking.journal import FOLDER, JOURNAL
 
     found = sorted(place.rglob(f"{FOLDER}/{JOURNAL}"), key=lambda path: (len(path.parts), path))
     if not found:
@@ -60,7 +60,7 @@ def sync(place: Path, uri: str | None = None) -> list[dict[str, Any]]:
 
 
 def _sync_one(out: Path, uri: str | None) -> dict[str, Any]:
-    from jobs.tracking_journal import Journal
+    from jobs.tracking.journal import Journal
 
     try:
         journal = Journal(out, patience=0)
@@ -73,8 +73,8 @@ def _sync_one(out: Path, uri: str | None) -> dict[str, Any]:
 
 
 def _push_all(journal: Journal, uri: str | None) -> dict[str, Any]:
-    from jobs.store import first_line
-    from jobs.tracking_sender import Sender
+    from jobs.tracking.sender import Sender
+    from jobs.tracking.store import first_line
 
     if journal.begin is None:
         return {"mlflow_run_id": None, "sent": 0, "skipped": 0}
@@ -93,7 +93,7 @@ def _push_all(journal: Journal, uri: str | None) -> dict[str, Any]:
 
 
 def _serve(args: argparse.Namespace) -> dict[str, Any]:
-    from jobs.tracking_server import server_command, server_environment
+    from jobs.tracking.server import server_command, server_environment
 
     store = args.store or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
     artifacts = args.artifacts or str(Path.cwd() / "mlartifacts")

@@ -31,9 +31,9 @@ import yaml
 from safetensors import SafetensorError
 
 from peace.config import Config, build_config, dump_config
-from peace.errors import DataError
-from peace.files import digest, json_text, read_json, write_text
-from peace.places import is_remote, reaching
+from peace.core.errors import DataError
+from peace.core.files import digest, json_text, read_json, write_text
+from peace.core.storage import is_remote, reaching
 
 if TYPE_CHECKING:
     from peace.models import EcgClassifier

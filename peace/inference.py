@@ -18,9 +18,9 @@ from pydantic import ValidationError
 
 from peace.checkpoint import CheckpointMeta, find_checkpoint, load_classifier
 from peace.config import LeadsConfig, QualityConfig, SignalConfig
-from peace.errors import DataError, PeaceError, nearest
-from peace.labels import load_label_set
-from peace.signal import FLAGS, LEADS, Conditioned, Unreadable, condition_file
+from peace.core.errors import DataError, PeaceError, nearest
+from peace.data.labels import load_label_set
+from peace.data.signal import FLAGS, LEADS, Conditioned, Unreadable, condition_file
 
 if TYPE_CHECKING:
     from peace.models import EcgClassifier
@@ -46,7 +46,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A recording that could not be read: `reason` is a key of peace.signal.REASONS."""
+    """A recording that could not be read: `reason` is a key of peace.data.signal.REASONS."""
 
     record: str
     reason: str
@@ -130,7 +130,7 @@ class Predictor:
 
     @torch.no_grad()
     def predict_array(self, ecg_mv: NDArray[Any], lead_mask: NDArray[Any] | None = None) -> NDArray[np.float32]:
-        """Probabilities (n, K) of recordings (n, 12, T) in mV, conditioned as in peace.signal, leads in its order.
+        """Probabilities (n, K) of recordings (n, 12, T) in mV, conditioned as in peace.data.signal, leads in its order.
 
         `lead_mask` (n, 12) is 1 where a lead is there; without it, a lead that is NaN throughout counts as absent.
         T is at the recipe's rate, a second or more. Raises DataError for another shape, and for single NaN samples.

@@ -17,7 +17,7 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with its tables, to copy: making them takes MLflow seconds."""
-    from jobs.store import connect
+    from jobs.tracking.store import connect
 
     file = tmp_path_factory.mktemp("store") / "empty.db"
     connect(f"sqlite:///{file}")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from jobs.tracking_server import server_command, server_environment, wait_until_up
+from jobs.tracking.server import server_command, server_environment, wait_until_up
 
 
 def free_port() -> int:

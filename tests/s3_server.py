@@ -92,7 +92,7 @@ def s3_server(host: str = "127.0.0.1") -> Iterator[S3Server]:
 
 def upload(folder: Path, address: str) -> None:
     """Put all files below a local folder under an s3:// address; the bucket is made where it is not there."""
-    from peace.places import place
+    from peace.core.storage import place
 
     store: Any = place(address)
     if not store.fs.exists(store.path.split("/")[0]):

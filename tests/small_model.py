@@ -8,9 +8,9 @@ import torch
 
 from peace.checkpoint import CheckpointMeta, save_checkpoint
 from peace.config import load_config
-from peace.labels import load_label_set
+from peace.data.labels import load_label_set
+from peace.data.signal import LEADS
 from peace.models import EcgClassifier
-from peace.signal import LEADS
 
 
 def write_run(run: Path, require: int = 12, thresholds: bool = True, overrides: Sequence[str] = ()) -> Path:

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from peace.config import load_config
+from peace.data.shards import Records
 from peace.descriptors import load_descriptors
-from peace.learning.data import BesideUnlabelled, MemorySource, Source
-from peace.learning.loop import Trainer
-from peace.learning.ranks import Ranks
-from peace.learning.tasks import make_task
 from peace.objectives.gate import make_gate
-from peace.shards import Records
+from peace.training.batches import BesideUnlabelled, MemorySource, Source
+from peace.training.distributed import Ranks
+from peace.training.tasks import make_task
+from peace.training.trainer import Trainer
 
 LABELS = ("NORM", "LVH", "RVH", "STTC", "TAB_")
 ALIGNING = ("dann", "mmd")

@@ -9,7 +9,7 @@ from training_pieces import ALIGNING
 
 from peace.config import Config, load_config
 from peace.descriptors import Descriptors
-from peace.learning.tasks import StepLosses, Task, make_task
+from peace.training.tasks import StepLosses, Task, make_task
 
 LABELS = ("NORM", "LAFB", "IRBBB", "CRBBB", "LVOLT", "LAE", "RAE", "LVH", "RVH", "STTC", "TAB_", "LQTS")
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from peace.signal import Unreadable, read_record
+from peace.data.signal import Unreadable, read_record
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 LIMITS = {16: 2**15, 61: 2**15, 160: 2**15, 80: 2**7, 212: 2**11, 24: 2**23, 32: 2**31}

@@ -1,4 +1,4 @@
-"""Reading a configuration: defaults, then a preset (`peace/presets/*.yaml`), then a file, then dotted overrides."""
+"""Reading a configuration: defaults, then a preset (`peace/config/presets/*.yaml`), then a file, then dotted overrides."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from peace.config.sections import Config
-from peace.errors import ConfigError, nearest
+from peace.core.errors import ConfigError, nearest
 
-PRESETS = Path(__file__).parents[1] / "presets"
+PRESETS = Path(__file__).with_name("presets")
 
 
 def load_config(preset: str = "demo", file: Path | None = None, overrides: Sequence[str] = ()) -> Config:

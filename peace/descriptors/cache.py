@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from peace.config import DescriptorsConfig
+from peace.core.files import digest, write_json
 from peace.descriptors.answer import SCHEMA_VERSION, Answer, Unfit, read_answer
 from peace.descriptors.prompt import Prompt
-from peace.files import digest, write_json
 
 
 @dataclass(frozen=True)

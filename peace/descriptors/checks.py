@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from peace.core.errors import DataError
 from peace.descriptors.answer import is_english
 from peace.descriptors.bands import BANDS, Band
 from peace.descriptors.clauses import Statement, leads_in, statements
@@ -18,7 +19,6 @@ from peace.descriptors.criteria import LabelRules, load_criteria
 from peace.descriptors.numbers import Quantity, quantities
 from peace.descriptors.texts import AXES, Descriptors
 from peace.descriptors.wording import load_wording
-from peace.errors import DataError
 
 Severity = Literal["error", "warning"]
 

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from peace.core.errors import DataError, nearest
+from peace.core.files import read_json
 from peace.descriptors.texts import AXES, AgeTexts, AxisTexts, Descriptors, DescriptorsFile, LabelTexts, arrange
-from peace.errors import DataError, nearest
-from peace.files import read_json
 
 Verdict = Literal["accepted", "edited", "rejected"]
 VERDICTS: tuple[Verdict, ...] = ("accepted", "edited", "rejected")

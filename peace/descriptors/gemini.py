@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from peace.config import DescriptorsConfig
+from peace.core.errors import ConfigError
 from peace.descriptors.answer import Answer
-from peace.errors import ConfigError
 
 if TYPE_CHECKING:
     from peace.descriptors.cache import Question

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from peace.config import DescriptorsConfig
+from peace.core.errors import DataError
+from peace.core.files import read_json, write_json
 from peace.descriptors.answer import Unfit, read_answer
 from peace.descriptors.cache import Cache, Kept, Question
 from peace.descriptors.gemini import Gemini, Said, Trouble, said
-from peace.errors import DataError
-from peace.files import read_json, write_json
 
 LONGEST_PAUSE = 60.0
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from peace.errors import ConfigError, nearest
-from peace.files import digest
+from peace.core.errors import ConfigError, nearest
+from peace.core.files import digest
 
 FOLDER = Path(__file__).parent / "prompts"
 _OWN = re.compile(r"^@(\S+)\s+(.*)$")

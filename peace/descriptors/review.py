@@ -8,10 +8,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from peace.core.files import write_text
 from peace.descriptors.checks import Finding
 from peace.descriptors.separability import KINDS, TITLES, Separability, draw, reading
 from peace.descriptors.texts import AXES, Descriptors, LabelTexts
-from peace.files import write_text
 
 
 def write_review(path: Path, descriptors: Descriptors, findings: Sequence[Finding], found: Separability) -> Path:

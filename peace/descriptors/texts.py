@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from peace.core.errors import DataError, nearest
+from peace.core.files import digest, read_json
 from peace.descriptors.bands import BANDS, Band
-from peace.errors import DataError, nearest
-from peace.files import digest, read_json
 
 AXES = ("rhythm", "morphology", "st_t")
 CURATED = Path(__file__).parent / "curated.json"

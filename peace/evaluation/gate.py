@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from peace.config import EvaluationConfig, PromotionConfig
-from peace.errors import DataError, nearest
+from peace.core.errors import DataError, nearest
+from peace.core.files import digest
 from peace.evaluation.age_bands import band_summary, by_age
 from peace.evaluation.calibration import expected_calibration_error
 from peace.evaluation.intervals import (
@@ -21,7 +22,6 @@ from peace.evaluation.intervals import (
     paired_difference,
 )
 from peace.evaluation.predictions import Predictions
-from peace.files import digest
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from peace.errors import DataError
+from peace.core.errors import DataError
 from peace.evaluation.predictions import Predictions
 
 CELLS = 4_000_000  # weights held at once: 32 MB each for the few arrays in use

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1_score, recall_score, roc_auc_score
 
 from peace.config import EvaluationConfig
-from peace.errors import DataError
+from peace.core.errors import DataError
 from peace.evaluation.age_bands import band_summary, by_age
 from peace.evaluation.calibration import brier, expected_calibration_error
 from peace.evaluation.intervals import AucIntervals, auc_intervals

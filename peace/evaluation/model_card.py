@@ -45,7 +45,7 @@ def model_card(
             "## Input",
             "",
             f"- a float array (n, 12, {samples}): millivolts at {signal['rate']} Hz, leads I II III aVR aVL aVF V1-V6, "
-            "filtered as `peace.signal.condition` does; a lead that is NaN throughout counts as absent; or",
+            "filtered as `peace.data.signal.condition` does; a lead that is NaN throughout counts as absent; or",
             "- a data frame with a column `path` of WFDB records, which are filtered, resampled and cropped here. The "
             "parameter `cohort` names the mains frequency to remove (zzu and ptbxl 50 Hz, mimic 60 Hz).",
             "",

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from peace.errors import DataError
-from peace.places import nearby
+from peace.core.errors import DataError
+from peace.core.storage import nearby
 
 COLUMNS = ("record_id", "split", "label", "probability", "target")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from peace.errors import ConfigError
+from peace.core.errors import ConfigError
 from peace.models.encoder import EcgEncoder
 from peace.models.query import LabelQueryNetwork
 

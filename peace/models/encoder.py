@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from peace.errors import ConfigError
+from peace.core.errors import ConfigError
 from peace.models.norm import Norm, normalisation, statistics_kept
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from peace.errors import ConfigError
+from peace.core.errors import ConfigError
 from peace.models.packed import PackedTexts, can_be_packed
 from peace.models.text_loading import load_text_model
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from peace.errors import ConfigError, DataError
+from peace.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from peace.config import TextConfig

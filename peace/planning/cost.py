@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from peace.config import Config
-from peace.errors import ConfigError, DataError, nearest
+from peace.core.errors import ConfigError, DataError, nearest
 from peace.planning import rates
 from peace.planning.model import TWO_LAYERS_OF_BERT, ModelSize, model_size
 from peace.planning.rates import ACCELERATORS, Rate

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from peace.files import replacing
+from peace.core.files import replacing
 
 BLUE, ORANGE, GREY, PALE = "#2a6f97", "#d1495b", "#6c757d", "#c9d6df"
 DPI = 130

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from peace.files import write_text
+from peace.core.files import write_text
 
 NOT_A_DEVICE = "Research software. It is not a medical device and must not be used to decide about a patient."
 SYNTHETIC = (

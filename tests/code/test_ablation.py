@@ -10,13 +10,13 @@ from predictions_table import LABELS, predictions_frame
 from scipy.stats import wilcoxon
 
 from jobs.ablate import curve, grid
-from peace.ablation.summary import band, signed_rank, summarise
-from peace.ablation.variants import ALIGNING, VARIANTS, variant_config
 from peace.config import EvaluationConfig, load_config
 from peace.config.ablation import VariantName
 from peace.evaluation.intervals import mean_paired_difference, paired_difference
 from peace.evaluation.predictions import Predictions, from_frame
-from peace.learning.tasks import DOMAIN_METHODS
+from peace.experiments.ablation.summary import band, signed_rank, summarise
+from peace.experiments.ablation.variants import ALIGNING, VARIANTS, variant_config
+from peace.training.tasks import DOMAIN_METHODS
 
 
 def scored(noise: float, seed: int) -> Predictions:

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from peace.config import Config, build_config, dump_config, known_keys, load_config
-from peace.errors import ConfigError
+from peace.core.errors import ConfigError
 
 
 @pytest.mark.parametrize("preset", ["debug", "demo", "paper"])

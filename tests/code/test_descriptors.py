@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from jobs.describe import VERB
-from jobs.harness import main
+from jobs.runtime.harness import main
 from peace.config import load_config, merge
+from peace.core.errors import DataError
+from peace.data.shards import ShardSet
 from peace.descriptors import AXES, CURATED, Descriptors, check_descriptors, load_descriptors
-from peace.errors import DataError
-from peace.learning.train import with_descriptors
-from peace.shards import ShardSet
+from peace.training.train import with_descriptors
 
 LABELS = ("NORM", "LAFB", "IRBBB", "CRBBB", "LVOLT", "LAE", "RAE", "LVH", "RVH", "STTC", "TAB_", "LQTS")
 

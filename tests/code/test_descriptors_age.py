@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from peace.ablation.variants import variant_config
 from peace.config import load_config
+from peace.data.shards import Records
 from peace.descriptors import load_descriptors
 from peace.descriptors.bands import BANDS, STARTS_DAYS
 from peace.descriptors.checks import check_descriptors
-from peace.learning.data import MemorySource
-from peace.learning.tasks import Task, make_task
-from peace.shards import Records
+from peace.experiments.ablation.variants import variant_config
+from peace.training.batches import MemorySource
+from peace.training.tasks import Task, make_task
 
 LABELS = ("NORM", "LAFB", "IRBBB", "CRBBB", "LVOLT", "LAE", "RAE", "LVH", "RVH", "STTC", "TAB_", "LQTS")
 AGED = load_descriptors("curated_by_age", LABELS)

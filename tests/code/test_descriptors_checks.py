@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from peace.config import load_config
+from peace.core.errors import DataError
 from peace.descriptors import AXES, CURATED, Descriptors, check_descriptors, load_descriptors
 from peace.descriptors.bands import BANDS
 from peace.descriptors.clauses import leads_in, statements
 from peace.descriptors.criteria import load_criteria
 from peace.descriptors.numbers import quantities
-from peace.errors import DataError
 
 OTHER_SIDE = {"left": "right", "right": "left", "Left": "Right", "Right": "Left"}
 OTHER_LEAD = {"V1": "V5", "V2": "V6", "V3": "V6", "V5": "V1", "V6": "V2", "I": "III", "II": "aVL", "III": "I"}

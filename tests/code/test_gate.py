@@ -7,7 +7,7 @@ import pytest
 from predictions_table import predictions_frame
 
 from peace.config import EvaluationConfig, PromotionConfig
-from peace.errors import DataError
+from peace.core.errors import DataError
 from peace.evaluation.age_bands import BANDS, band_of, by_age
 from peace.evaluation.gate import Decision, judge
 from peace.evaluation.gate import test_digest as digest_of

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import VERBS, verb_of
-from jobs.harness import parser_of, split_overrides
+from jobs.runtime.harness import parser_of, split_overrides
 from peace.config import load_config
 
 PROJECT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from jobs import adapt, pretrain
-from jobs.harness import Verb, run_identity
+from jobs.runtime.harness import Verb, run_identity
 from peace.config import load_config
 
 

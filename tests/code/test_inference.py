@@ -10,10 +10,10 @@ from cohort_manifests import manifest_row
 from small_model import write_record, write_run
 
 from peace.config import load_config
-from peace.errors import DataError
+from peace.core.errors import DataError
+from peace.data.shards import Recipe, build_part
+from peace.data.signal import LEADS, NINE, Conditioned, condition_file
 from peace.inference import Prediction, Predictor, Refusal
-from peace.shards import Recipe, build_part
-from peace.signal import LEADS, NINE, Conditioned, condition_file
 
 
 @pytest.fixture(scope="module")

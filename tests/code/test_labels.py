@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peace.labels import load_label_set
+from peace.data.labels import load_label_set
 
 PEACE12 = load_label_set("peace12")
 STATEMENTS = {

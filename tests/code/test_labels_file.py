@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from peace.errors import ConfigError
-from peace.labels import load_label_set
+from peace.core.errors import ConfigError
+from peace.data.labels import load_label_set
 
 THREE = """
 name: three

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peace.errors import ConfigError
-from peace.learning.data import BesideUnlabelled, MemorySource, repeated
-from peace.learning.schedule import learning_rate_factor
-from peace.learning.shots import sample_shots
-from peace.shards import Records
+from peace.core.errors import ConfigError
+from peace.data.shards import Records
+from peace.training.batches import BesideUnlabelled, MemorySource, repeated
+from peace.training.few_shot import sample_shots
+from peace.training.schedule import learning_rate_factor
 
 
 def records(count: int, labels: int = 3) -> Records:

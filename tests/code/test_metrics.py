@@ -7,7 +7,7 @@ from predictions_table import LABELS, predictions_frame
 from sklearn.metrics import f1_score, roc_auc_score
 
 from peace.config import EvaluationConfig
-from peace.errors import DataError
+from peace.core.errors import DataError
 from peace.evaluation.calibration import brier, expected_calibration_error
 from peace.evaluation.metrics import evaluate, macro_auc
 from peace.evaluation.predictions import from_frame

@@ -7,7 +7,7 @@ import pytest
 from predictions_table import predictions_frame
 from sklearn.metrics import roc_auc_score
 
-from peace.errors import DataError
+from peace.core.errors import DataError
 from peace.evaluation.intervals import auc_intervals, paired_difference, weighted_auc
 from peace.evaluation.predictions import Predictions, from_frame
 

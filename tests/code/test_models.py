@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from peace.config import EncoderConfig, ModelConfig, QueryConfig, load_config
-from peace.errors import ConfigError
+from peace.core.errors import ConfigError
 from peace.models import EcgClassifier
 from peace.models.attention import Attention
 from peace.models.dropout import Dropout

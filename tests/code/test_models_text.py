@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from peace.config import TextConfig, load_config
+from peace.core.errors import ConfigError, DataError
 from peace.descriptors import load_descriptors
-from peace.errors import ConfigError, DataError
 from peace.models.text import TextEncoder
 from peace.models.text_loading import tiny_text_model
 

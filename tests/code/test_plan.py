@@ -9,7 +9,7 @@ import pytest
 
 from jobs.cli import main
 from peace.config import load_config
-from peace.errors import ConfigError, DataError
+from peace.core.errors import ConfigError, DataError
 from peace.planning import Cluster, plan, rates, usual_network
 
 PAPER = load_config("paper")

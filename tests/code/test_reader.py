@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wfdb_files import LEADS, LIMITS, SCALE, edit_header, heartbeats, packed, refusal, write_digital, write_record
 
-from peace.signal import REASONS, Unreadable, read_record
-from peace.signal.header import MAX_SAMPLES
+from peace.data.signal import REASONS, Unreadable, read_record
+from peace.data.signal.header import MAX_SAMPLES
 
 GAIN = st.one_of(
     st.floats(0.5, 1e6).map(repr), st.integers(1, 10**6).map(str), st.just("0"), st.floats(-2e3, -0.5).map(repr)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wfdb_files import LEADS, LIMITS, SCALE, edit_header, heartbeats, packed, refusal, write_digital, write_record
 
-from peace.signal import read_record
+from peace.data.signal import read_record
 
 
 def test_several_files_go_through_wfdb(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.room import check_room, needs_of, worker_room
+from jobs.training.resources import check_room, needs_of, worker_room
 from peace.config import load_config
-from peace.errors import ConfigError
+from peace.core.errors import ConfigError
 
 GIB = 2.0**30
 SMALL = {"CPU": 2.0, "memory": 8 * GIB}

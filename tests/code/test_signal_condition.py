@@ -10,9 +10,9 @@ from scipy import signal as scipy_signal
 from wfdb_files import heartbeats, write_record
 
 from peace.config import LeadsConfig, QualityConfig, SignalConfig, load_config
-from peace.signal import LEADS, Recording, Unreadable, condition_file, read_record
-from peace.signal.condition import condition
-from peace.signal.filters import cascade, ratio, reflection, resample, zero_phase
+from peace.data.signal import LEADS, Recording, Unreadable, condition_file, read_record
+from peace.data.signal.condition import condition
+from peace.data.signal.filters import cascade, ratio, reflection, resample, zero_phase
 
 TWELVE = LeadsConfig()
 LIMITS = QualityConfig()

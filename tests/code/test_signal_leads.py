@@ -9,7 +9,7 @@ import pytest
 from wfdb_files import write_record
 
 from peace.config import LeadsConfig, QualityConfig, SignalConfig
-from peace.signal import LEADS, NINE, Unreadable, condition_file, lead_index, read_record
+from peace.data.signal import LEADS, NINE, Unreadable, condition_file, lead_index, read_record
 
 PLAIN = SignalConfig()
 MIMIC_ORDER = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6")

@@ -10,10 +10,10 @@ import pytest
 from wfdb_files import heartbeats
 
 from peace.config import Config, LeadsConfig, QualityConfig, SignalConfig, build_config
-from peace.errors import ConfigError
-from peace.signal import FLAGS, LEADS, QUALITY, REASONS, Conditioned, Recording, Unreadable, condition_file
-from peace.signal.condition import condition
-from peace.signal.survey import COSINE, HIGHEST, JUMP, LOWEST, MISSING, RAILED, SINE, survey
+from peace.core.errors import ConfigError
+from peace.data.signal import FLAGS, LEADS, QUALITY, REASONS, Conditioned, Recording, Unreadable, condition_file
+from peace.data.signal.condition import condition
+from peace.data.signal.survey import COSINE, HIGHEST, JUMP, LOWEST, MISSING, RAILED, SINE, survey
 
 # disturbs I, II and III without a contradiction between them
 HALVES = np.array([0.5, 1, 0.5] + [1] * 9)

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peace.config import SplitConfig, load_config
-from peace.errors import ConfigError, DataError
-from peace.splits import SPLITS, check_patients, split_patients
+from peace.core.errors import ConfigError, DataError
+from peace.data.splits import SPLITS, check_patients, split_patients
 
 Cohort = tuple[pd.Series, npt.NDArray[np.bool_]]
 
@@ -128,7 +128,7 @@ def test_ratios_without_a_training_part_are_refused(ratios: str) -> None:
 PROGRAM = """
 import numpy as np, pandas as pd
 from peace.config import SplitConfig
-from peace.splits import split_patients
+from peace.data.splits import split_patients
 names = {f"patient-{n}" for n in range(400)}
 patients = pd.Series(list(names))
 targets = np.array([[hashed % 3 == 0, hashed % 7 == 0] for hashed in (int(name[8:]) for name in patients)])
@@ -157,7 +157,7 @@ AT_FULL_SIZE = """
 import resource, time
 import numpy as np, pandas as pd
 from peace.config import SplitConfig
-from peace.splits import SPLITS, split_patients
+from peace.data.splits import SPLITS, split_patients
 rng = np.random.default_rng(0)
 patients, records = 161_352, 483_051
 weight = np.minimum(260, 1 + rng.pareto(1.2, patients))

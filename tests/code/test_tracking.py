@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from jobs.tracking import RUN_ID_FILE, open_run
-from jobs.tracking_system import system_metrics
+from jobs.tracking.run import RUN_ID_FILE, open_run
+from jobs.tracking.system_metrics import system_metrics
 from peace.config import Config, build_config
-from peace.errors import ConfigError
+from peace.core.errors import ConfigError
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_rerun_goes_on_in_the_same_run_and_logs_nothing_twice(config: Config, 
 
 def test_a_killed_process_leaves_its_run_to_the_next(config: Config, out: Path) -> None:
     script = (
-        "import os, signal, sys; from pathlib import Path; from jobs.tracking import open_run;"
+        "import os, signal, sys; from pathlib import Path; from jobs.tracking.run import open_run;"
         "from peace.config import build_config;"
         "run = open_run(build_config({'tracking': {'uri': sys.argv[1]}}), Path(sys.argv[2]), 'adapt', None, True);"
         "run.metrics({'loss': 3.0}, step=1); run.flush(); os.kill(os.getpid(), signal.SIGKILL)"
@@ -98,7 +98,7 @@ def test_a_killed_process_leaves_its_run_to_the_next(config: Config, out: Path) 
 def test_jobs_that_start_together_share_a_new_store(tmp_path: Path) -> None:
     config = build_config({"tracking": {"uri": f"sqlite:///{tmp_path / 'new.db'}"}})
     script = (
-        "import sys; from pathlib import Path; from jobs.tracking import open_run;"
+        "import sys; from pathlib import Path; from jobs.tracking.run import open_run;"
         "from peace.config import build_config; out = Path(sys.argv[2]); out.mkdir();"
         "run = open_run(build_config({'tracking': {'uri': sys.argv[1]}}), out, 'index', None, True);"
         "[run.metrics({'n': step}, step=step) for step in range(20)]; run.__exit__(None, None, None);"

@@ -1,4 +1,4 @@
-"""What Ray Train starts beside the workers: what jobs/trainer.py leaves out is there to be left out."""
+"""What Ray Train starts beside the workers: what jobs/training/ray_internals.py leaves out is there to be left out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import ray.train
 from ray.train.v2._internal.execution.controller import TrainController
 
-from jobs.trainer import Controller, Preemption, Trainer
+from jobs.training.ray_internals import Controller, Preemption, Trainer
 
 
 def parts(place: Path, outlived: bool) -> set[str]:

@@ -9,13 +9,13 @@ import pytest
 import yaml
 
 from jobs.sweep import SPACES
-from jobs.sweep_room import DRIVER_CPUS, room_for
-from jobs.sweep_search import BEST, LedgerSearch, scheduler_of
+from jobs.tuning.resources import DRIVER_CPUS, room_for
+from jobs.tuning.search import BEST, LedgerSearch, scheduler_of
 from peace.config import RayConfig, build_config, load_config
-from peace.errors import ConfigError
-from peace.sweeps.draws import next_point
-from peace.sweeps.ledger import Ledger
-from peace.sweeps.space import build_space, read_space, start_values, trial_values
+from peace.core.errors import ConfigError
+from peace.experiments.sweeps.repeats import next_point
+from peace.experiments.sweeps.space import build_space, read_space, start_values, trial_values
+from peace.experiments.sweeps.trial_store import Ledger
 
 SMALL: dict[str, Any] = {
     "summary": "a test",

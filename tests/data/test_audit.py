@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from cohort_tables import mimic_measurement, mimic_record, mimic_tree, ptbxl_row, ptbxl_tree, zzu_row, zzu_tree
 
-from peace.cohorts import read_cohort
-from peace.cohorts.audit import EXAMPLES
 from peace.config import load_config
-from peace.labels import load_label_set
+from peace.data.cohorts import read_cohort
+from peace.data.cohorts.audit import EXAMPLES
+from peace.data.labels import load_label_set
 
 PEACE12 = load_label_set("peace12")
 

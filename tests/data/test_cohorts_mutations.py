@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from cohort_tables import mimic_measurement, mimic_record, mimic_tree, ptbxl_row, ptbxl_tree, zzu_row, zzu_tree
 
-from peace.cohorts import COHORTS, read_cohort
-from peace.cohorts.manifest import manifest_table
 from peace.config import load_config
-from peace.errors import DataError
-from peace.labels import load_label_set
-from peace.splits import split_patients
+from peace.core.errors import DataError
+from peace.data.cohorts import COHORTS, read_cohort
+from peace.data.cohorts.manifest import manifest_table
+from peace.data.labels import load_label_set
+from peace.data.splits import split_patients
 
 PEACE12 = load_label_set("peace12")
 MUTATIONS = 40  # of each table; a run of 2,000 of each found nothing more

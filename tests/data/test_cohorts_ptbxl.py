@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from cohort_tables import PTBXL_HEADER, ptbxl_row, ptbxl_tree
 
-from peace.cohorts import read_cohort
-from peace.cohorts.manifest import manifest_table
 from peace.config import load_config
-from peace.errors import DataError
-from peace.labels import load_label_set
+from peace.core.errors import DataError
+from peace.data.cohorts import read_cohort
+from peace.data.cohorts.manifest import manifest_table
+from peace.data.labels import load_label_set
 
 PEACE12 = load_label_set("peace12")
 

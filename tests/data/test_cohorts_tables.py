@@ -8,11 +8,11 @@ from cohort_tables import mimic_measurement, mimic_record, mimic_tree, ptbxl_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peace.cohorts import read_cohort
-from peace.cohorts.tables import BLOCK, read_table
 from peace.config import load_config
-from peace.errors import DataError
-from peace.labels import load_label_set
+from peace.core.errors import DataError
+from peace.data.cohorts import read_cohort
+from peace.data.cohorts.tables import BLOCK, read_table
+from peace.data.labels import load_label_set
 
 PEACE12 = load_label_set("peace12")
 

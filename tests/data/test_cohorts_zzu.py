@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from cohort_tables import zzu_row, zzu_tree
 
-from peace.cohorts import read_cohort
-from peace.cohorts.manifest import manifest_table
-from peace.cohorts.zzu import parse_entries
 from peace.config import load_config
-from peace.labels import load_label_set
+from peace.data.cohorts import read_cohort
+from peace.data.cohorts.manifest import manifest_table
+from peace.data.cohorts.zzu import parse_entries
+from peace.data.labels import load_label_set
 
 PEACE12 = load_label_set("peace12")
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs.harness import main
+from jobs.runtime.harness import main
 from jobs.synthesize import VERB as SYNTHESIZE
-from peace.cohorts.contract import KINDS, Contract, check_tree
 from peace.config import load_config
-from peace.labels import load_label_set
+from peace.data.cohorts.validation import KINDS, Contract, check_tree
+from peace.data.labels import load_label_set
 
 PEACE12 = load_label_set("peace12")
 COHORTS = ("mimic", "zzu", "ptbxl")
@@ -193,6 +193,6 @@ def test_every_kind_of_departure_is_planted_but_for_the_size_of_the_whole() -> N
 
 
 def test_of_many_records_a_sample_of_headers_is_read(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("peace.cohorts.contract.records.SAMPLE", 4)
+    monkeypatch.setattr("peace.data.cohorts.validation.records.SAMPLE", 4)
     assert check_tree("zzu", clean / "zzu", PEACE12, load_config("debug")).headers == 4
     assert check("zzu", clean / "zzu").headers == RECORDS

@@ -16,16 +16,16 @@ from cohort_manifests import manifest_row, write_manifest
 from cohort_tables import zzu_row, zzu_tree
 from wfdb_files import heartbeats, write_record
 
-from peace.cohorts import read_cohort
-from peace.cohorts.manifest import manifest_table
 from peace.config import load_config
-from peace.data_report import write_index_report, write_shard_report
-from peace.data_report.numbers import combinations as label_sets
-from peace.data_report.numbers import distribution, histogram, label_flags
-from peace.data_report.strips import telling_lead
-from peace.labels import load_label_set
-from peace.shards import Recipe, build_part, finish
-from peace.signal import LEADS
+from peace.data.cohorts import read_cohort
+from peace.data.cohorts.manifest import manifest_table
+from peace.data.labels import load_label_set
+from peace.data.shards import Recipe, build_part, finish
+from peace.data.signal import LEADS
+from peace.reports.data import write_index_report, write_shard_report
+from peace.reports.data.numbers import combinations as label_sets
+from peace.reports.data.numbers import distribution, histogram, label_flags
+from peace.reports.data.strips import telling_lead
 
 PEACE12 = load_label_set("peace12")
 CONFIG = load_config("debug")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from wfdb_files import write_record
 
-from peace.signal import Unreadable, read_record
+from peace.data.signal import Unreadable, read_record
 
 FUZZ = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
 
@@ -32,7 +32,7 @@ def test_the_fuzz_sees_what_it_looks_for(tmp_path: Path) -> None:
     """A reader that follows any link is found out, so that silence means something."""
     careless = (
         "import os, runpy, sys\n"
-        "import peace.signal.files as files\n"
+        "import peace.data.signal.files as files\n"
         "files._open = lambda path: os.open(path, os.O_RDONLY | os.O_NONBLOCK)\n"
         f"sys.argv = [{str(FUZZ.with_name('fuzz_child.py'))!r}, {str(tmp_path)!r}]\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"

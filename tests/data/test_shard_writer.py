@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from peace.shards.pages import Chunk, PageEncoder, nulls, point_to_signals
-from peace.shards.schema import schema, writer_options
-from peace.shards.thrift import read_struct, write_struct
-from peace.shards.writer import MAGIC, ShardWriter
-from peace.signal import QUALITY, Conditioned
+from peace.data.shards.pages import Chunk, PageEncoder, nulls, point_to_signals
+from peace.data.shards.schema import schema, writer_options
+from peace.data.shards.thrift import read_struct, write_struct
+from peace.data.shards.writer import MAGIC, ShardWriter
+from peace.data.signal import QUALITY, Conditioned
 
 LENGTH = 150
 

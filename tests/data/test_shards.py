@@ -17,12 +17,12 @@ from cohort_manifests import manifest_row, write_cohort
 from wfdb_files import heartbeats, write_record
 
 from peace.config import LeadsConfig, QualityConfig, SignalConfig
-from peace.errors import DataError
-from peace.files import write_json
-from peace.shards import FORMAT, Recipe, ShardSet, amplitude_factor, build_part
-from peace.shards.plan import plan_parts, row_keys, rows_per_part
-from peace.shards.statistics import LeadSums, fit_statistics, peak_to_peak_mv
-from peace.signal import FLAGS, LEADS, QUALITY, REASONS, condition_file
+from peace.core.errors import DataError
+from peace.core.files import write_json
+from peace.data.shards import FORMAT, Recipe, ShardSet, amplitude_factor, build_part
+from peace.data.shards.partition import plan_parts, row_keys, rows_per_part
+from peace.data.shards.statistics import LeadSums, fit_statistics, peak_to_peak_mv
+from peace.data.signal import FLAGS, LEADS, QUALITY, REASONS, condition_file
 
 RECIPE = Recipe(SignalConfig(rate=100), LeadsConfig(require=9), QualityConfig())
 LABELS = ["NORM", "LVH", "STTC"]
@@ -267,7 +267,7 @@ PEAK = """
 import json, sys
 from pathlib import Path
 from peace.config import LeadsConfig, QualityConfig, SignalConfig
-from peace.shards import Recipe, build_part
+from peace.data.shards import Recipe, build_part
 rows = json.loads(Path(sys.argv[1]).read_text()) * int(sys.argv[2])
 recipe = Recipe(SignalConfig(), LeadsConfig(), QualityConfig())
 done = build_part("part-x", "train", rows, list(range(len(rows))), recipe, Path(sys.argv[3]))

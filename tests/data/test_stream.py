@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peace.errors import DataError
-from peace.files import write_json
-from peace.learning.data import Batch
-from peace.learning.stream import StreamSource
-from peace.shards import FORMAT, ShardSet, schema
+from peace.core.errors import DataError
+from peace.core.files import write_json
+from peace.data.shards import FORMAT, ShardSet, schema
+from peace.training.batches import Batch
+from peace.training.streaming import StreamSource
 
 ROWS = (300, 7, 256, 41)
 LENGTH = 20

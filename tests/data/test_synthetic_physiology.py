@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from peace.cohorts.synthetic import LABELS, Variety, generate, simulate
-from peace.cohorts.synthetic.measure import criteria, measure
-from peace.cohorts.synthetic.simulate import Simulated
-from peace.cohorts.synthetic.tables import quantile
-from peace.signal import lead_index
+from peace.data.signal import lead_index
+from peace.synthetic import LABELS, Variety, generate, simulate
+from peace.synthetic.measure import criteria, measure
+from peace.synthetic.simulate import Simulated
+from peace.synthetic.tables import quantile
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def test_criteria_hold_in_most_positives_and_few_negatives(cohort: str) -> None:
 
 def test_three_components_hold_nearly_all_of_a_beat_and_dower_alone_does_not() -> None:
     """Real median beats: 99.6 % in three components; 93 % (82-98) explained by the fixed matrix."""
-    from peace.cohorts.synthetic.leadfield import DOWER
+    from peace.synthetic.leadfield import DOWER
 
     time = np.arange(-50.0, 450.0, 2)
     batch = batch_of("ptbxl", range(100))

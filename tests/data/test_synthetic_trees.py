@@ -13,14 +13,14 @@ import pandas as pd
 import pytest
 import wfdb
 
-from jobs.harness import main
+from jobs.runtime.harness import main
 from jobs.synthesize import VERB
-from peace.cohorts import read_cohort
-from peace.cohorts.synthetic import compose, simulate, synthesize
-from peace.cohorts.synthetic.wfdb_files import fitted, to_digital, write_record
 from peace.config import Config, SyntheticConfig
-from peace.errors import DataError
-from peace.labels import load_label_set
+from peace.core.errors import DataError
+from peace.data.cohorts import read_cohort
+from peace.data.labels import load_label_set
+from peace.synthetic import compose, simulate, synthesize
+from peace.synthetic.wfdb_files import fitted, to_digital, write_record
 
 SMALL = SyntheticConfig(mimic_records=150, zzu_records=140, ptbxl_records=130, seed=7)
 
@@ -149,7 +149,7 @@ def test_equal_files_under_another_hash_seed_and_number_of_workers(tree: Path, t
     code = "\n".join(
         [
             "from pathlib import Path",
-            "from peace.cohorts.synthetic import synthesize",
+            "from peace.synthetic import synthesize",
             "from peace.config import SyntheticConfig",
             "if __name__ == '__main__':",
             f"    config = SyntheticConfig.model_validate_json({SMALL.model_dump_json()!r})",

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from conftest import peace
 
-from jobs import cluster_processes
+from jobs.local_cluster import processes as cluster_processes
 
 pytestmark = pytest.mark.heavy
 
@@ -90,7 +90,7 @@ def test_what_a_reboot_leaves_is_cleared(tmp_path: Path, monkeypatch: pytest.Mon
 
 ALONE = """
 import os, subprocess, sys
-from jobs.cluster_session import ray_session
+from jobs.runtime.ray_session import ray_session
 from peace.config import RayConfig
 import ray
 join = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False); print('joined')"

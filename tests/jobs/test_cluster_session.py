@@ -12,7 +12,7 @@ OWN = """
 import signal, tempfile
 from pathlib import Path
 import ray
-from jobs.cluster_session import PREFIX, ray_session
+from jobs.runtime.ray_session import PREFIX, ray_session
 from peace.config import RayConfig
 signal.signal(signal.SIGTERM, lambda *_: None)
 ours = signal.getsignal(signal.SIGTERM)
@@ -28,7 +28,7 @@ with ray_session(RayConfig()):
     import os, subprocess, sys
     join = (
         "import sys, ray\\n"
-        "from jobs.cluster_session import ray_session\\n"
+        "from jobs.runtime.ray_session import ray_session\\n"
         "from peace.config import RayConfig\\n"
         "with ray_session(RayConfig(address=sys.argv[1])):\\n"
         "    print(ray.get(ray.remote(lambda: __import__('os').environ['AWS_ENDPOINT_URL']).remote()))\\n"
@@ -51,7 +51,7 @@ def test_own_cluster_serves_guests_and_goes_with_its_block() -> None:
 def test_unreachable_cluster_is_said_at_once(address: str) -> None:
     script = (
         "import sys\n"
-        "from jobs.cluster_session import ray_session\n"
+        "from jobs.runtime.ray_session import ray_session\n"
         "from peace.config import RayConfig\n"
         "with ray_session(RayConfig(address=sys.argv[1])): pass\n"
     )

@@ -14,10 +14,10 @@ import pytest
 from gemini_server import KEY, Gemini, gemini
 
 from jobs.describe import VERB
-from jobs.harness import main
+from jobs.runtime.harness import main
+from peace.core.errors import DataError
 from peace.descriptors import load_descriptors
 from peace.descriptors.prompt import FOLDER
-from peace.errors import DataError
 
 LABELS = ("NORM", "LAFB", "IRBBB", "CRBBB", "LVOLT", "LAE", "RAE", "LVH", "RVH", "STTC", "TAB_", "LQTS")
 PROJECT = Path(__file__).parents[2]

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from jobs.describe import VERB
-from jobs.harness import main
+from jobs.runtime.harness import main
+from peace.core.errors import DataError
 from peace.descriptors import load_descriptors
 from peace.descriptors.decisions import fleiss_kappa
-from peace.errors import DataError
 
 LABELS = ("NORM", "LAFB", "IRBBB", "CRBBB", "LVOLT", "LAE", "RAE", "LVH", "RVH", "STTC", "TAB_", "LQTS")
 

@@ -19,10 +19,10 @@ from http_server import Server, article, project, serving
 from split_archive import folder_members, split_archive
 
 from jobs import fetch, index
-from jobs.harness import main
-from peace.cohorts.synthetic import synthesize
+from jobs.runtime.harness import main
 from peace.config import load_config
-from peace.fetch.partial import Partial
+from peace.data.download.partial import Partial
+from peace.synthetic import synthesize
 
 QUICK = ["fetch.backoff_seconds=0.01", "fetch.timeout_seconds=20", "fetch.retries=3", "tracking.enabled=false"]
 RECORDS = 6

@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 from cohort_tables import mimic_measurement, mimic_record, mimic_tree, ptbxl_row, ptbxl_tree, zzu_row, zzu_tree
 
-from jobs.harness import main
 from jobs.index import VERB
+from jobs.runtime.harness import main
 from jobs.synthesize import VERB as SYNTHESIZE
-from peace.cohorts import COHORTS
-from peace.cohorts.manifest import SCHEMA, read_manifest
-from peace.labels import load_label_set
-from peace.labels.label_set import EMBEDDED
-from peace.splits import SPLITS, check_patients
+from peace.data.cohorts import COHORTS
+from peace.data.cohorts.manifest import SCHEMA, read_manifest
+from peace.data.labels import load_label_set
+from peace.data.labels.label_set import EMBEDDED
+from peace.data.splits import SPLITS, check_patients
 
 LABELS = list(load_label_set("peace12").labels)
 

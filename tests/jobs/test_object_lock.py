@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from s3_server import S3Server, s3_server
 
-from jobs import object_lock
-from jobs.run_directory import only_writer
-from peace.errors import DataError
-from peace.places import place
+from jobs.runtime import s3_lock as object_lock
+from jobs.runtime.run_directory import only_writer
+from peace.core.errors import DataError
+from peace.core.storage import place
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +65,8 @@ def test_a_store_without_conditions_is_warned_of(
 
 KILLED = """
 import os, sys
-from jobs.run_directory import only_writer
-from peace.places import place
+from jobs.runtime.run_directory import only_writer
+from peace.core.storage import place
 with only_writer(place(sys.argv[1])):
     os.kill(os.getpid(), 9)
 """

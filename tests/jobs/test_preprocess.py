@@ -14,13 +14,13 @@ from cohort_manifests import manifest_row, write_cohort, write_manifest
 from preprocess_runs import SETTINGS, content
 
 from jobs import preprocess
-from jobs.cluster_session import ray_session
-from jobs.harness import main
 from jobs.preprocess import share_out
+from jobs.runtime.harness import main
+from jobs.runtime.ray_session import ray_session
 from peace.config import LeadsConfig, QualityConfig, RayConfig, SignalConfig
-from peace.shards import ShardSet
-from peace.shards.plan import Part
-from peace.signal import condition_file
+from peace.data.shards import ShardSet
+from peace.data.shards.partition import Part
+from peace.data.signal import condition_file
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -24,7 +24,7 @@ from preprocess_runs import (
     wait_for_shards,
 )
 
-from peace.shards import ShardSet
+from peace.data.shards import ShardSet
 
 RECORDS = 400
 

@@ -16,16 +16,16 @@ from mlflow_server import mlflow_server
 from predictions_table import predictions_frame
 from small_model import write_run
 
-from jobs.champions import Champions, new_ledger
 from jobs.cli import main
-from jobs.store import connect
+from jobs.registry.champions import Champions, new_ledger
+from jobs.tracking.store import connect
 
 QUICK = ["evaluation.bootstrap=200"]
 RACE = """
 import sys, time
 from pathlib import Path
-from jobs.champions import Champions
-from jobs.store import connect
+from jobs.registry.champions import Champions
+from jobs.tracking.store import connect
 uri, gate, version = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
 champions = Champions(connect(uri), "raced", "champion")
 after = len(champions.changes())

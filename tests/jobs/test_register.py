@@ -16,7 +16,7 @@ from predictions_table import predictions_frame
 from small_model import write_record, write_run
 
 from jobs.cli import main
-from jobs.tracking_server import server_environment, wait_until_up
+from jobs.tracking.server import server_environment, wait_until_up
 from peace.inference import Prediction, Predictor
 
 ASK = """

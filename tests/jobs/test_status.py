@@ -19,11 +19,11 @@ import pytest
 from conftest import PROJECT, peace
 from s3_server import s3_server
 
-from jobs.metrics import FIGURES, OF_AN_EPOCH
-from jobs.progress_file import read_progress, telling_progress
+from jobs.runtime.progress_file import read_progress, telling_progress
+from jobs.runtime.prometheus import FIGURES, OF_AN_EPOCH
 from jobs.status import below, without_stages
-from peace.places import place
-from peace.progress import newest_bar, progress
+from peace.core.progress import newest_bar, progress
+from peace.core.storage import place
 
 DASHBOARD = json.loads((PROJECT / "cluster" / "monitoring" / "grafana.json").read_text())
 
@@ -108,8 +108,8 @@ def test_grafana_asks_for_what_is_exported() -> None:
 EXPORTING = """
 import sys, time
 from pathlib import Path
-from jobs.cluster_session import ray_session
-from jobs.metrics import export_epoch, export_shard, OF_AN_EPOCH
+from jobs.runtime.ray_session import ray_session
+from jobs.runtime.prometheus import export_epoch, export_shard, OF_AN_EPOCH
 from peace.config import RayConfig
 import ray
 with ray_session(RayConfig()):

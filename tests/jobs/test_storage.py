@@ -23,14 +23,14 @@ from s3_server import S3Server, s3_server, upload
 from wfdb_files import write_record
 
 from jobs import evaluate, index, predict, preprocess, pretrain
-from jobs.cluster_session import ray_session
-from jobs.harness import Verb, main
-from peace import places
+from jobs.runtime.harness import Verb, main
+from jobs.runtime.ray_session import ray_session
 from peace.config import Config, RayConfig
-from peace.files import file_digest
-from peace.learning.stream import StreamSource
-from peace.places import place
-from peace.shards import Recipe, ShardSet, build_part
+from peace.core import storage as places
+from peace.core.files import file_digest
+from peace.core.storage import place
+from peace.data.shards import Recipe, ShardSet, build_part
+from peace.training.streaming import StreamSource
 
 SETTINGS = ["--preset", "debug", "tracking.enabled=false"]
 SMALL = "preprocess.shard_mb=0.1"  # four records of ten seconds a shard

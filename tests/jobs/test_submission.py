@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from conftest import peace
 
-from jobs import cluster_processes
-from jobs.cluster_start import free_ports
-from jobs.job_client import find_address
-from jobs.job_follow import Printer
-from jobs.submission import environment, is_this_machine, package, refuse_unseen, sees_this_machine, tracking
+from jobs.local_cluster import processes as cluster_processes
+from jobs.local_cluster.start import free_ports
+from jobs.submission.client import find_address
+from jobs.submission.follow import Printer
+from jobs.submission.package import environment, is_this_machine, package, refuse_unseen, sees_this_machine, tracking
 from jobs.submit import read_line
 from peace.config import load_config
-from peace.errors import ConfigError
+from peace.core.errors import ConfigError
 
 HEAD = "http://head:8265"
 
@@ -34,7 +34,7 @@ def test_the_package_is_the_code_and_nothing_else(tmp_path: Path) -> None:
         (project / name).write_bytes(os.urandom(3_000_000))
     (project / "peace" / "__pycache__" / "x.pyc").write_bytes(os.urandom(3_000_000))
     script = (
-        "import sys, shutil; from pathlib import Path; from jobs.submission import package\n"
+        "import sys, shutil; from pathlib import Path; from jobs.submission.package import package\n"
         "with package({'config.yaml': Path(sys.argv[1])}) as folder: shutil.make_archive(sys.argv[2], 'zip', folder)\n"
         "with package({}) as folder: print(*sorted(str(p.relative_to(folder)) for p in folder.rglob('*')), sep='\\n')\n"
     )
@@ -43,7 +43,7 @@ def test_the_package_is_the_code_and_nothing_else(tmp_path: Path) -> None:
     command = [sys.executable, "-c", script, str(config), str(tmp_path / "package")]
     listed = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True).stdout.split()
     assert {name.split("/")[0] for name in listed} == {"peace", "jobs", "tune_spaces", "cluster"}
-    for needed in ("jobs/cli.py", "peace/labels/peace12.yaml", "peace/presets/demo.yaml", "peace/reports"):
+    for needed in ("jobs/cli.py", "peace/data/labels/peace12.yaml", "peace/config/presets/demo.yaml", "peace/reports"):
         assert needed in listed
     assert not [name for name in listed if "__pycache__" in name or "/." in name]
     assert (tmp_path / "package.zip").stat().st_size < 1_000_000

@@ -23,7 +23,7 @@ from tracking import OURS, measure
 PACE = """
 import sys, time
 from pathlib import Path
-from jobs.tracking import open_run
+from jobs.tracking.run import open_run
 from peace.config import build_config
 
 uri, out, steps, pause = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])

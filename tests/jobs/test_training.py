@@ -11,7 +11,7 @@ import pytest
 from conftest import peace, result_of
 
 from peace.checkpoint import load_classifier, read_meta
-from peace.shards import ShardSet, amplitude_factor
+from peace.data.shards import ShardSet, amplitude_factor
 
 DEBUG = ["--preset", "debug", "tracking.enabled=false"]
 

@@ -17,11 +17,11 @@ import torch
 
 from peace.checkpoint import check_checkpoint, load_classifier, read_meta
 from peace.config import load_config
-from peace.errors import DataError
-from peace.learning.data import MemorySource
-from peace.learning.keeping import CheckpointStore, Keeping
-from peace.learning.train import Hooks, TrainingPlan, train
-from peace.shards import ShardSet
+from peace.core.errors import DataError
+from peace.data.shards import ShardSet
+from peace.training.batches import MemorySource
+from peace.training.checkpoint_manager import CheckpointStore, Keeping
+from peace.training.train import Hooks, TrainingPlan, train
 
 TIMES = ("samples_per_second", "data_wait_share", "memory_mb")
 EPOCHS = 3

@@ -18,9 +18,9 @@ from s3_server import s3_server, upload
 from two_nodes import Nodes, nodes
 
 from peace.config import load_config
-from peace.learning.keeping import CheckpointStore
-from peace.learning.train import Hooks, TrainingPlan, train
-from peace.places import place
+from peace.core.storage import place
+from peace.training.checkpoint_manager import CheckpointStore
+from peace.training.train import Hooks, TrainingPlan, train
 
 # The same mathematics on one worker and on two: no batch statistics, and no random numbers that each draws for itself.
 SAME = ["model.encoder.norm=group", "model.query.dropout=0", "objective.axis_dropout=0"]

@@ -16,7 +16,7 @@ from cohort_manifests import write_cohort, write_manifest
 from preprocess_runs import SETTINGS, SHARD_MAKERS, SMALL, content, start
 from two_nodes import Nodes, nodes
 
-from peace.shards import ShardSet
+from peace.data.shards import ShardSet
 
 RECORDS = 1000
 

@@ -8,9 +8,9 @@ import torch
 
 from peace.config import load_config
 from peace.descriptors import load_descriptors
-from peace.learning.scoring import macro_auc
-from peace.learning.tasks import Task, make_task
 from peace.objectives.gate import make_gate
+from peace.training.predict import macro_auc
+from peace.training.tasks import Task, make_task
 
 LABELS = ("NORM", "LAFB", "CRBBB", "LVH", "STTC", "LQTS")
 METHODS = ("peace", "ecg_only", "early_fusion", "late_fusion", "dann", "mmd", "merl", "ked")

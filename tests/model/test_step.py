@@ -11,8 +11,8 @@ import pytest
 import torch
 from training_pieces import ALIGNING, make_trainer
 
-from peace.errors import ConfigError
-from peace.learning.loop import Diverged, Trainer
+from peace.core.errors import ConfigError
+from peace.training.trainer import Diverged, Trainer
 
 METHODS = ("peace", "ecg_only", "early_fusion", "late_fusion", "merl", "ked", *ALIGNING)
 AUGMENTED = [f"pretrain.augment.{name}=0.1" for name in ("lead_dropout", "gain", "noise_mv", "shift")]

@@ -22,9 +22,9 @@ from training_tasks import (
 
 from peace.checkpoint import CheckpointMeta, load_classifier, save_checkpoint
 from peace.config import load_config
+from peace.core.errors import ConfigError, DataError
 from peace.descriptors import Descriptors, load_descriptors
-from peace.errors import ConfigError, DataError
-from peace.learning.tasks import make_task
+from peace.training.tasks import make_task
 
 META = CheckpointMeta(list(LABELS), "peace12", "", {}, {}, "synthetic", "full")
 

@@ -15,10 +15,10 @@ from training_pieces import make_trainer
 
 from peace.config import load_config
 from peace.descriptors import load_descriptors
-from peace.learning.loop import Diverged
-from peace.learning.ranks import Ranks
-from peace.learning.tasks import Task, make_task, merl
 from peace.objectives.gather import gather_rows
+from peace.training.distributed import Ranks
+from peace.training.tasks import Task, make_task, merl
+from peace.training.trainer import Diverged
 
 LABELS = ("NORM", "LVH", "RVH", "STTC", "TAB_")
 RECORDS = 10

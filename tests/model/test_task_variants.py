@@ -6,8 +6,8 @@ import pytest
 import torch
 from training_tasks import LABELS, NO_TEXT, batch, beside, build, fit
 
+from peace.core.errors import ConfigError
 from peace.descriptors import Descriptors, load_descriptors
-from peace.errors import ConfigError
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Cells and summary of `peace ablate`."""

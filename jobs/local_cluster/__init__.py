@@ -1,0 +1,1 @@
+"""The Ray cluster and MLflow server of one machine."""

@@ -1,0 +1,1 @@
+"""What every verb runs in: command line, run directory, Ray session, metrics."""

@@ -1,6 +1,0 @@
-"""Whether a tree is what its reader expects: every departure, with its file and line. Nothing is written or changed."""
-
-from peace.cohorts.contract.check import Contract, check_tree
-from peace.cohorts.contract.departures import KINDS, LISTED, Departure
-
-__all__ = ["KINDS", "LISTED", "Contract", "Departure", "check_tree"]

@@ -1,0 +1,1 @@
+"""Storage paths, files, errors and progress: what every other package may use."""

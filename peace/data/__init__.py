@@ -1,0 +1,1 @@
+"""From downloaded records to training shards."""

@@ -1,0 +1,118 @@
+"""MIMIC-IV-ECG 1.0: record_list.csv, machine_measurements.csv, files/ (Gow et al. 2023, ODbL 1.0)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from peace.config import Config
+from peace.data.cohorts.audit import EXAMPLES, Entry, Met, audit_frame
+from peace.data.cohorts.manifest import CohortIndex, Exclusions, safe_paths, unique_ids, with_malformed
+from peace.data.cohorts.tables import read_table
+from peace.data.labels import LabelSet, Reading, normalise
+
+REPORT = tuple(f"report_{number}" for number in range(18))
+
+Flags = npt.NDArray[np.bool_]
+
+
+def read(root: Path, labels: LabelSet, config: Config) -> CohortIndex:
+    """Read the tables of a MIMIC-IV-ECG tree. Raises DataError for a missing file or column.
+
+    Reports are joined on (subject_id, study_id): subject_id alone would give each study all of its patient's reports.
+    The tables hold no age and no sex.
+    """
+    table = read_table(root / "record_list.csv", ["subject_id", "study_id", "path"])
+    frame = table.frame
+    reports = read_table(root / "machine_measurements.csv", ["subject_id", "study_id", *REPORT])
+    studies = _keys(frame)
+    studies_unique = pd.Index(studies.unique())
+    place = studies_unique.get_indexer(_keys(reports.frame))  # measurement row -> study, -1 where there is none
+    line_flags, line_unusable, audit = _read_lines(reports.frame, labels)
+    targets = labels.resolve_report(_gather(line_flags, place, len(studies_unique)))
+    unusable = _gather(line_unusable[:, np.newaxis], place, len(studies_unique))[:, 0]
+    measured = np.zeros(len(studies_unique), dtype=bool)
+    measured[place[place >= 0]] = True
+    study = studies_unique.get_indexer(studies)
+    safe = safe_paths(frame["path"])
+
+    excluded = Exclusions(len(frame))
+    excluded.add(frame["study_id"] == "", "no_record_id")
+    excluded.add(frame["study_id"].duplicated(), "duplicate_record_id")
+    excluded.add(frame["subject_id"] == "", "no_patient_id")
+    excluded.add(~safe, "bad_path")
+    excluded.add(frame["path"].duplicated(), "duplicate_path")
+    excluded.add(~measured[study], "no_measurements")
+    excluded.add(unusable[study], "unusable_report")
+    excluded.add(~targets[study].any(axis=1), "no_label")
+
+    records = pd.DataFrame(
+        {
+            "record_id": unique_ids(frame["study_id"], frame["line"]),
+            "patient_id": frame["subject_id"],
+            "path": frame["path"].where(safe, ""),
+            "age_days": pd.Series(pd.NA, index=frame.index, dtype="Int64"),
+            "sex": pd.Series(None, index=frame.index, dtype="str"),
+            "n_leads": 12,
+            "excluded": excluded.column(),
+        }
+    )
+    notes = {
+        "measurement_rows_malformed": len(reports.malformed),
+        "measurement_rows_without_record": int((place < 0).sum()),
+        "measurement_rows_repeated": int(pd.Series(place[place >= 0]).duplicated().sum()),
+    }
+    return with_malformed(CohortIndex("mimic", root, records, targets[study], audit, notes), table.malformed)
+
+
+def _keys(frame: pd.DataFrame) -> pd.Series:
+    return frame["subject_id"] + "/" + frame["study_id"]
+
+
+def _gather(flags: Flags, place: npt.NDArray[np.intp], studies: int) -> Flags:
+    """(studies, columns) flags out of (measurement rows, columns) ones; rows of the same study add up."""
+    gathered = np.zeros((studies, flags.shape[1]), dtype=bool)
+    known = place >= 0
+    np.logical_or.at(gathered, place[known], flags[known])
+    return gathered
+
+
+def _read_lines(frame: pd.DataFrame, labels: LabelSet) -> tuple[Flags, Flags, pd.DataFrame]:
+    """(rows, labels) flags, (rows,) flags of unusable recordings, and the audit. Each distinct line is read once."""
+    targets = np.zeros((len(frame), len(labels.labels)), dtype=bool)
+    unusable = np.zeros(len(frame), dtype=bool)
+    met = Met()
+    readings: dict[str, Reading] = {}
+    refusals: dict[str, str | None] = {}
+    studies = frame["study_id"].to_numpy()
+    for name in REPORT:
+        codes, distinct = pd.factorize(frame[name])
+        lines = [normalise(line) for line in distinct]
+        for line in lines:
+            if line not in readings:
+                readings[line] = labels.read_line(line)
+                refusals[line] = labels.unusable(line)
+        targets |= _stack([labels.flags(readings[line].labels) for line in lines], len(labels.labels))[codes]
+        unusable |= np.array([refusals[line] is not None for line in lines], dtype=bool)[codes]
+        order = np.argsort(codes, kind="stable")
+        bounds = np.searchsorted(codes, np.arange(len(lines) + 1), sorter=order)
+        for line, start, end in zip(lines, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+            if line:
+                met.add(line, end - start, studies[order[start : min(end, start + EXAMPLES)]])
+    entries = [
+        Entry("report", line, "", count, readings[line].labels, _decided(line, readings, refusals), met.examples[line])
+        for line, count in met.counts.items()
+    ]
+    return targets, unusable, audit_frame(entries, labels.labels)
+
+
+def _decided(line: str, readings: dict[str, Reading], refusals: dict[str, str | None]) -> str:
+    return f"unusable recording: {refusals[line]}" if refusals[line] else readings[line].decided
+
+
+def _stack(flags: Sequence[Flags], labels: int) -> Flags:
+    return np.array(flags, dtype=bool).reshape(len(flags), labels)

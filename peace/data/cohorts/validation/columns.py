@@ -1,0 +1,107 @@
+"""Checks of a table's columns, alike for all cohorts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from peace.core.errors import DataError, nearest
+from peace.data.cohorts.manifest import safe_paths
+from peace.data.cohorts.tables import columns_of, encoding_of, read_table
+from peace.data.cohorts.validation.issues import Departures, cell
+
+DATE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+WHOLE = r"\d+(?:\.0+)?"
+
+
+class Checked:
+    """A table of a tree, with the departures that its columns are checked into."""
+
+    def __init__(self, found: Departures, name: str, frame: pd.DataFrame) -> None:
+        self.found, self.name, self.frame = found, name, frame
+
+    def given(self, column: str, absent: Sequence[str] = ("",)) -> pd.Series:
+        """(rows,) flags of cells that hold something."""
+        return ~self.frame[column].isin(absent)
+
+    def matches(self, kind: str, column: str, pattern: str, words: str, absent: Sequence[str] = ("",)) -> None:
+        """Every cell that is not absent matches a pattern: it is `words`."""
+        bad = self.given(column, absent) & ~self.frame[column].str.fullmatch(pattern)
+        self.flag(kind, column, bad, lambda value: f"{column} {value} is not {words}")
+
+    def present(self, kind: str, column: str, absent: Sequence[str] = ("",)) -> None:
+        """No cell is absent."""
+        self.flag(kind, column, ~self.given(column, absent), lambda value: f"{column} is {value}, where one is needed")
+
+    def flag(self, kind: str, column: str, bad: pd.Series, told: Callable[[str], str]) -> None:
+        """Note the flagged rows; `told` puts the cell of `column` into words."""
+        self.found.rows(kind, self.name, self.frame, bad, column, told)
+
+    def unique(self, kind: str, column: str) -> None:
+        """No cell repeats an earlier row's."""
+        filled = self.frame[self.given(column)]
+        again = filled[filled[column].duplicated()]
+        first = filled.drop_duplicates(column).set_index(column)["line"]
+        self.found.merge(
+            (kind, self.name, int(line), f"{column} {cell(value)} stands on line {first[value]} already")
+            for value, line in zip(again[column], again["line"], strict=True)
+        )
+
+    def dates(self, column: str, absent: Sequence[str] = ("",)) -> None:
+        """Every cell is YYYY-MM-DD hh:mm:ss and exists in the calendar."""
+        values = self.frame[column]
+        known = pd.to_datetime(values, format="%Y-%m-%d %H:%M:%S", errors="coerce").notna()
+        bad = self.given(column, absent) & ~(known & values.str.fullmatch(DATE))
+        self.flag("date", column, bad, lambda value: f"{column} {value} is not a date such as 2022-09-03 03:31:50")
+
+    def paths(self, column: str) -> npt.NDArray[np.bool_]:
+        """Every cell is a file inside the tree, and no other row's; gives the (rows,) flags of those."""
+        safe = safe_paths(self.frame[column])
+        self.flag("path", column, ~safe, lambda value: f"{column} {value} is not a file inside the tree")
+        self.unique("duplicate_path", column)
+        return (safe & ~self.frame[column].duplicated()).to_numpy(dtype=bool)
+
+
+def open_table(
+    found: Departures, root: Path, name: str, columns: Sequence[str], optional: Sequence[str] = ()
+) -> Checked | None:
+    """Read a table for checking; None, with what was found, where its rows cannot be looked at."""
+    path = root / name
+    try:
+        encoding = encoding_of(path)
+        header = columns_of(path)
+    except DataError as error:
+        found.add("table", name, None, str(error).removeprefix(f"{path} "))
+        return None
+    if encoding != "utf-8-sig":
+        found.add("encoding", name, _first_not_utf8(path), f"not UTF-8; read as {encoding}")
+    wanted = [column for column in columns if column not in header]
+    for column in wanted:
+        found.add("column", name, 1, f"no column '{column}'{nearest(column, header)}")
+    for column in dict.fromkeys([*columns, *optional]):
+        if header.count(column) > 1:
+            found.add("column", name, 1, f"the column '{column}' stands {header.count(column)} times")
+            wanted.append(column)
+    if wanted:
+        return None
+    try:
+        table = read_table(path, columns, optional)
+    except DataError as error:
+        found.add("table", name, None, str(error).removeprefix(f"{path} "))
+        return None
+    found.merge(("malformed_row", name, line, what) for line, what in table.malformed)
+    return Checked(found, name, table.frame)
+
+
+def _first_not_utf8(path: Path) -> int | None:
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError:
+                return number
+    return None

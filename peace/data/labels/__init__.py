@@ -1,0 +1,5 @@
+"""Label sets: a data file each, and the code book that reads it."""
+
+from peace.data.labels.label_set import LabelSet, Reading, load_label_set, normalise
+
+__all__ = ["LabelSet", "Reading", "load_label_set", "normalise"]

@@ -1,0 +1,202 @@
+"""Reading shards: what the manifest says, and a split as numpy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from peace.core.errors import DataError, nearest
+from peace.core.files import digest, read_json
+from peace.core.storage import is_remote, nearby, opened, place, reaching
+from peace.data.shards.schema import FORMAT
+from peace.data.signal import LEADS
+
+NEEDED = ("record_id", "patient_id", "age_days", "labels", "signal", "lead_mask")
+
+
+@dataclass(frozen=True)
+class Records:
+    """A split in memory; row i of every array is the same recording."""
+
+    record_id: npt.NDArray[np.str_]
+    patient_id: npt.NDArray[np.str_]
+    signal: npt.NDArray[np.int16]
+    """(N, 12, T) in microvolts."""
+    lead_mask: npt.NDArray[np.uint8]
+    """(N, 12), 1 where the lead is there."""
+    target: npt.NDArray[np.uint8]
+    """(N, K), 1 where the label holds, in the order of the label set."""
+    age_days: npt.NDArray[np.float64]
+    """(N,), NaN where unknown."""
+
+    def __len__(self) -> int:
+        return len(self.record_id)
+
+
+@dataclass(frozen=True)
+class ShardSet:
+    """A folder of shards, opened by its _manifest.json."""
+
+    place: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def open(cls, where: Path | str) -> ShardSet:
+        """Open the --out directory of `peace preprocess`, or its shards/ folder. Raises DataError."""
+        given = place(where)
+        with reaching(given):
+            candidates = [folder for folder in (given, given / "shards") if (folder / "_manifest.json").is_file()]
+            there = bool(candidates) or given.is_dir()
+        if not there:
+            raise DataError(f"{given} is not there: give the --out directory of `peace preprocess`")
+        if not candidates:
+            raise DataError(f"{given} holds no finished shards (no _manifest.json): run `peace preprocess` to its end")
+        manifest = read_json(candidates[0] / "_manifest.json")
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            raise DataError(f"{candidates[0]} holds shards of another format than {FORMAT}: preprocess again")
+        return cls(candidates[0], manifest)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Label names, in the order of every target."""
+        return tuple(self.manifest["labels"])
+
+    @property
+    def label_set(self) -> str:
+        """Name of the label set the records were labelled with."""
+        return str(self.manifest["label_set"])
+
+    @property
+    def label_set_digest(self) -> str:
+        """Digest of the label set the records were labelled with."""
+        return str(self.manifest["label_set_digest"])
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The sections signal, leads and quality of the configuration that made the shards."""
+        return dict(self.manifest["recipe"])
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Records of each split."""
+        return dict(self.manifest["splits"])
+
+    @property
+    def statistics(self) -> dict[str, dict[str, Any]]:
+        """By cohort, fitted on the training split: mean_mv, std_mv, peak_to_peak_mv of each lead, records."""
+        return dict(self.manifest["statistics"])
+
+    @property
+    def length(self) -> int:
+        """Samples of every signal."""
+        signal = self.recipe["signal"]
+        return round(signal["rate"] * signal["seconds"])
+
+    @property
+    def digest(self) -> str:
+        """Digest of what the shards hold."""
+        shards = sorted((item["path"], item["sha256"]) for item in self.manifest["shards"])
+        return digest({"labels": self.manifest["labels"], "recipe": self.recipe, "shards": shards})
+
+    def files(self, split: str) -> list[Path]:
+        """Parquet files of a split, in a fixed order. Raises DataError for an unknown split or an absent file."""
+        if split not in self.splits:
+            raise DataError(f"{self.place} has no split '{split}'{nearest(split, self.splits)}")
+        found = [self.place / item["path"] for item in self.manifest["shards"] if item["path"].startswith(f"{split}/")]
+        with reaching(self.place):
+            there = {file.name for file in self.place.glob(f"{split}/*.parquet")}
+        absent = [file for file in found if file.name not in there]
+        if absent:
+            raise DataError(f"{len(absent)} shards are gone, first {absent[0]}: run `peace preprocess` again")
+        return found
+
+    def load(self, split: str, record_ids: Sequence[str] | None = None) -> Records:
+        """Read a split, or the records named, in the order they are named. Raises DataError."""
+        tables = [_rows(file, record_ids) for file in self.files(split)]
+        tables = [table for table in tables if len(table)]
+        records = self._assemble(tables)
+        if record_ids is None:
+            return records
+        place = {name: index for index, name in enumerate(records.record_id.tolist())}
+        absent = [name for name in record_ids if name not in place]
+        if absent:
+            raise DataError(f"{len(absent)} records are not in split {split} of {self.place}, first {absent[0]}")
+        order = np.array([place[name] for name in record_ids], np.intp)
+        return Records(**{name: getattr(records, name)[order] for name in Records.__dataclass_fields__})
+
+    def read(self, files: Sequence[Path]) -> Records:
+        """Read shard files, in the order given. Raises DataError."""
+        return self._assemble([_rows(file, None) for file in files])
+
+    def labelled(self, split: str) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.uint8]]:
+        """Record ids (N,) and targets (N, K) of a split, without reading a signal."""
+        import pyarrow.parquet as pq
+
+        tables = []
+        for file in self.files(split):
+            with opened(file) as source:
+                tables.append(pq.read_table(source, columns=["record_id", "labels"], partitioning=None))
+        names = [name for table in tables for name in table["record_id"].to_pylist()]
+        labels = [found for table in tables for found in table["labels"].to_pylist()]
+        return np.array(names, np.str_), self.targets(labels)
+
+    def targets(self, labels: Sequence[Sequence[str]]) -> npt.NDArray[np.uint8]:
+        """(N, K) multi-hot rows for lists of label names, in the order of the label set. Raises DataError."""
+        position = {name: index for index, name in enumerate(self.labels)}
+        target = np.zeros((len(labels), len(position)), np.uint8)
+        for row, names in enumerate(labels):
+            for name in names:
+                if name not in position:
+                    raise DataError(f"shards in {self.place} hold label {name!r}, which their label set does not")
+                target[row, position[name]] = 1
+        return target
+
+    def _assemble(self, tables: Sequence[Any]) -> Records:
+        n_rows = sum(len(table) for table in tables)
+        signal = np.zeros((n_rows, len(LEADS), self.length), np.int16)
+        lead_mask = np.zeros((n_rows, len(LEADS)), np.uint8)
+        start = 0
+        for table in tables:
+            for batch in table.to_batches():
+                rows = slice(start, start + len(batch))
+                signal[rows] = batch["signal"].to_numpy_ndarray()
+                lead_mask[rows] = batch["lead_mask"].to_numpy_ndarray()
+                start += len(batch)
+        plain = {name: [value for table in tables for value in table[name].to_pylist()] for name in NEEDED[:4]}
+        ages = [float("nan") if age is None else float(age) for age in plain["age_days"]]
+        return Records(
+            record_id=np.array(plain["record_id"], np.str_),
+            patient_id=np.array(plain["patient_id"], np.str_),
+            signal=signal,
+            lead_mask=lead_mask,
+            target=self.targets(plain["labels"]),
+            age_days=np.array(ages, np.float64),
+        )
+
+
+def _rows(file: Path, record_ids: Sequence[str] | None) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    try:
+        if record_ids is None:
+            with nearby(file) as local:  # most columns are wanted: one stream is faster than many ranges
+                return pq.read_table(local, columns=list(NEEDED), partitioning=None)
+        wanted = pa.array(list(record_ids), pa.string())
+        groups = []
+        with opened(file) as source, pq.ParquetFile(source, pre_buffer=is_remote(file)) as parquet:
+            for index in range(parquet.num_row_groups):
+                names = parquet.read_row_group(index, columns=["record_id"])["record_id"]
+                chosen = pc.is_in(names, wanted)
+                if pc.any(chosen).as_py():
+                    groups.append(parquet.read_row_group(index, columns=list(NEEDED)).filter(chosen))
+            empty = parquet.schema_arrow.empty_table().select(list(NEEDED))
+        return pa.concat_tables(groups) if groups else empty
+    except (OSError, pa.ArrowInvalid, KeyError) as error:
+        raise DataError(f"cannot read shard {file} ({error}): run `peace preprocess` again to renew it") from None

@@ -1,0 +1,50 @@
+"""One path from bytes to millivolts: read, lead order, quality, filter, crop, whole microvolts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from peace.core.lazy import lazily
+
+if TYPE_CHECKING:
+    from peace.data.signal.condition import Conditioned, condition_file, n_samples_of
+    from peace.data.signal.leads import LEADS, NINE, lead_index
+    from peace.data.signal.quality import QUALITY
+    from peace.data.signal.quality_policy import FLAGS
+    from peace.data.signal.reader import Recording, read_header, read_record
+    from peace.data.signal.unreadable import REASONS, Unreadable
+
+__all__ = [
+    "FLAGS",
+    "LEADS",
+    "NINE",
+    "QUALITY",
+    "REASONS",
+    "Conditioned",
+    "Recording",
+    "Unreadable",
+    "condition_file",
+    "lead_index",
+    "n_samples_of",
+    "read_header",
+    "read_record",
+]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "Conditioned": "condition",
+        "FLAGS": "quality_policy",
+        "LEADS": "leads",
+        "NINE": "leads",
+        "QUALITY": "quality",
+        "REASONS": "unreadable",
+        "Recording": "reader",
+        "Unreadable": "unreadable",
+        "condition_file": "condition",
+        "lead_index": "leads",
+        "n_samples_of": "condition",
+        "read_header": "reader",
+        "read_record": "reader",
+    },
+)

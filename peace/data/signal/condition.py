@@ -1,0 +1,137 @@
+"""The one path from a record to the array that models see. Shards, adaptation and inference call `condition_file`.
+
+Steps, in this order: leads by name; the first `signal.seconds` and what of `signal.margin_seconds` follows;
+length, quality and what the limits on it ask for; zero-phase filter of the cohort at the recorded rate; polyphase
+resampling; crop or zero-padding; whole microvolts.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from peace.config import LeadsConfig, QualityConfig, SignalConfig
+from peace.data.signal.filters import HIGHEST_SHARE, cascade, ratio, reflection, resample, zero_phase
+from peace.data.signal.kernel import to_microvolts, totals
+from peace.data.signal.leads import LEADS, arrange
+from peace.data.signal.quality import measure
+from peace.data.signal.quality_policy import AFTER_FILTER, BEFORE_FILTER, FLAGS, judge, mend
+from peace.data.signal.reader import Recording, read_record
+from peace.data.signal.unreadable import Unreadable
+
+Whole = npt.NDArray[np.int64]
+
+LARGEST = 32767.0
+# Rows kept for the work of each thread, 1.9 MB: 15 s and the reflections at 1,000 Hz.
+LARGEST_ROOM = 20_000
+_OWN = threading.local()
+
+
+@dataclass(frozen=True)
+class Conditioned:
+    """A recording as models see it."""
+
+    signal: npt.NDArray[np.int16]
+    """(12, rate * seconds) in microvolts, leads in the order of LEADS, zero where a lead or the time is missing."""
+    lead_mask: npt.NDArray[np.uint8]
+    """(12,): 1 where the lead is there."""
+    n_samples: int
+    """Samples before the zero-padding."""
+    quality: dict[str, float]
+    """The columns of peace.data.signal.quality.QUALITY."""
+    flags: tuple[str, ...] = ()
+    """Limits passed and repairs made: keys of peace.data.signal.quality_policy.FLAGS, in its order."""
+
+    @cached_property
+    def totals(self) -> tuple[Whole, Whole, Whole, Whole]:
+        """Of each lead without the padding, in microvolts: (12,) sum, sum of squares, lowest, highest. Taken once."""
+        found: tuple[Whole, Whole, Whole, Whole] = totals(self.signal, self.n_samples)
+        return found
+
+
+def n_samples_of(signal: SignalConfig) -> int:
+    """Length of every conditioned array."""
+    return round(signal.rate * signal.seconds)
+
+
+def condition_file(
+    path: Path, cohort: str, signal: SignalConfig, leads: LeadsConfig, quality: QualityConfig
+) -> Conditioned:
+    """Read and condition a WFDB record (path without extension, or its .hea). Raises Unreadable with the reason."""
+    return condition(read_record(path, signal.seconds + signal.margin_seconds), cohort, signal, leads, quality)
+
+
+def condition(
+    recording: Recording, cohort: str, signal: SignalConfig, leads: LeadsConfig, quality: QualityConfig
+) -> Conditioned:
+    """Condition a recording: see the module. Raises Unreadable with the reason."""
+    positions, mask = arrange(recording.leads, leads)
+    rate = recording.rate
+    _refuse_short(recording, quality)
+    n_window = min(len(recording.samples), max(1, round(signal.seconds * rate)))
+    n_context = min(len(recording.samples), n_window + round(signal.margin_seconds * rate))
+    reach = reflection(n_context, rate)
+    room = _room(n_context + 2 * reach)
+    ordered = room[reach : reach + n_context]
+    _put_in_order(recording.samples[:n_context], positions, ordered)
+
+    recipe = signal.filters.of(cohort)
+    findings = measure(ordered[:n_window], mask, rate, recipe.notch_hz, quality)
+    values, errors = findings.values, recording.checksum_errors
+    values["checksum_errors"] = float("nan") if errors is None else float(errors)
+    flags = judge(BEFORE_FILTER, values, quality, findings)
+    ordered, mask, repairs, values["repaired_share"] = mend(ordered, n_window, mask, findings, quality)
+
+    highest_hz = min(recipe.lowpass_hz, HIGHEST_SHARE * signal.rate)
+    end, left = reach + len(ordered), reflection(len(ordered), rate)
+    sections = cascade(rate, recipe.highpass_hz, highest_hz, recipe.notch_hz)
+    filtered = zero_phase(room[reach - left : end + left], left, sections)
+    stored, n_samples, values["clipped_share"] = _microvolts(
+        resample(filtered, rate, signal.rate, n_samples_of(signal)), n_window, rate, signal
+    )
+    flags += repairs + judge(AFTER_FILTER, values, quality)
+    return Conditioned(stored, mask, n_samples, values, tuple(name for name in FLAGS if name in flags))
+
+
+def _refuse_short(recording: Recording, quality: QualityConfig) -> None:
+    if recording.rate < quality.min_rate:
+        raise Unreadable("rate_too_low", f"{recording.rate:g} Hz")
+    seconds = len(recording.samples) / recording.rate
+    if seconds < quality.min_seconds or len(recording.samples) < 2:
+        raise Unreadable("too_short", f"{seconds:g} s")
+
+
+def _room(rows: int) -> npt.NDArray[np.float64]:
+    """(rows, 12) numbers to work in, the same again for the next record: new memory costs as much as the filter."""
+    if rows > LARGEST_ROOM:
+        return np.empty((rows, len(LEADS)))
+    if not hasattr(_OWN, "room"):
+        _OWN.room = np.empty((LARGEST_ROOM, len(LEADS)))
+    room: npt.NDArray[np.float64] = _OWN.room[:rows]
+    return room
+
+
+def _put_in_order(
+    samples: npt.NDArray[np.float64], positions: npt.NDArray[np.intp], ordered: npt.NDArray[np.float64]
+) -> None:
+    """Copy in the order of LEADS, zero where a lead is absent."""
+    whole = len(positions) == len(LEADS)
+    ordered[:] = samples if whole else 0.0
+    for column, lead in enumerate(positions.tolist()):
+        if not whole or column != lead:
+            ordered[:, lead] = samples[:, column]
+
+
+def _microvolts(
+    filtered: npt.NDArray[np.float64], n_window: int, rate: float, signal: SignalConfig
+) -> tuple[npt.NDArray[np.int16], int, float]:
+    """(12, length) int16, samples before the padding, share of values beyond the range of int16."""
+    length = n_samples_of(signal)
+    n_samples = min(length, len(filtered), max(1, round(n_window * float(ratio(rate, signal.rate)))))
+    stored, n_clipped = to_microvolts(filtered, n_samples, length, LARGEST)
+    return stored, n_samples, n_clipped / (n_samples * len(LEADS))

@@ -1,0 +1,189 @@
+"""A strict reader of WFDB headers (WFDB specification, header(5)).
+
+wfdb's own parser takes what it can match of a line and fills the rest with defaults: a gain it cannot read becomes
+200 per mV, in silence. Here a line is read whole or the record is left out, so that no quirk ends in wrong millivolts.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from peace.data.signal.unreadable import Unreadable
+
+MAX_SIGNALS = 256
+MAX_SEGMENTS = 1000
+# Samples of all leads together: an hour of twelve leads at 460 Hz, 160 MB as float64. Diagnostic ECGs last seconds.
+MAX_SAMPLES = 20_000_000
+MAX_RATE = 100_000.0
+MAX_FRAME = 64
+LONGEST_NUMBER = 12
+DEFAULT_RATE = 250.0
+DEFAULT_GAIN = 200.0
+# Beyond these the millivolts would overflow, or round to nothing.
+GAIN_RANGE = (1e-6, 1e12)
+
+NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?"
+INTEGER = r"[-+]?\d{1,12}"
+NAME = re.compile(r"([-\w]+)(?:/(\d{1,9}))?", re.ASCII)
+RATE = re.compile(rf"({NUMBER})(?:/-?{NUMBER}(?:\(-?{NUMBER}\))?)?", re.ASCII)
+FORMAT = re.compile(r"(\d{1,4})(?:x(\d{1,9}))?(?::(\d{1,12}))?(?:\+(\d{1,12}))?", re.ASCII)
+GAIN = re.compile(rf"([-+]?{NUMBER})(?:\(({INTEGER})\))?(?:/(\S+))?", re.ASCII)
+COUNT = re.compile(r"\d{1,18}", re.ASCII)
+
+# Millivolts in one of these. MIMIC and PTB-XL write mV; device exports often uV.
+UNITS_MV = {"V": 1e3, "v": 1e3, "mV": 1.0, "mv": 1.0, "uV": 1e-3, "uv": 1e-3, "µV": 1e-3, "μV": 1e-3, "nV": 1e-6}
+
+
+class SignalLine(NamedTuple):
+    """One lead of a header: where its samples lie and how they become millivolts."""
+
+    file: str
+    checksum: int | None
+    format: int
+    per_frame: int
+    skew: int
+    offset: int
+    gain: float
+    baseline: int
+    units: str
+    lead: str
+
+    @property
+    def unit_mv(self) -> float:
+        """Millivolts in one physical unit of this lead. Raises Unreadable for units that are no voltage."""
+        try:
+            return UNITS_MV[self.units]
+        except KeyError:
+            raise Unreadable("unknown_units", f"lead {self.lead} is in {self.units!r}") from None
+
+
+@dataclass(frozen=True)
+class Header:
+    """A parsed header. `n_samples` is None where the header leaves it to the size of the signal file."""
+
+    record: str
+    rate: float
+    n_signals: int
+    n_samples: int | None
+    signals: tuple[SignalLine, ...]
+    segments: tuple[tuple[str, int], ...]
+
+
+def parse_header(text: str) -> Header:
+    """Parse the text of a .hea file. Raises Unreadable: bad_header, outside_root, zero_length, too_large."""
+    lines = [line.strip() for line in text.splitlines()]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    if not lines:
+        raise Unreadable("bad_header", "no record line")
+    record, n_segments, n_signals, rate, n_samples = _record_line(lines[0])
+    expected = n_signals if n_segments is None else n_segments
+    if len(lines) - 1 != expected:
+        raise Unreadable("bad_header", f"{expected} lines announced after the first, {len(lines) - 1} found")
+    if n_segments is not None:
+        segments = tuple(_segment_line(line) for line in lines[1:])
+        return Header(record, rate, n_signals, n_samples, (), segments)
+    signals = tuple(_signal_line(line) for line in lines[1:])
+    frame = sum(signal.per_frame for signal in signals)
+    if n_samples is not None and n_samples * frame > MAX_SAMPLES:
+        raise Unreadable("too_large", f"{n_samples} samples of {frame} values")
+    return Header(record, rate, n_signals, n_samples, signals, ())
+
+
+def _record_line(line: str) -> tuple[str, int | None, int, float, int | None]:
+    words = line.split()
+    name = NAME.fullmatch(words[0])
+    if name is None or not 2 <= len(words) <= 6 or COUNT.fullmatch(words[1]) is None:
+        raise Unreadable("bad_header", f"record line {line[:80]!r}")
+    n_segments = None if name[2] is None else int(name[2])
+    n_signals = int(words[1])
+    if not 0 < n_signals <= MAX_SIGNALS or not 0 < (n_segments or 1) <= MAX_SEGMENTS:
+        raise Unreadable("bad_header", f"{n_signals} signals in {n_segments or 1} segments")
+    rate = _rate(words[2]) if len(words) > 2 else DEFAULT_RATE
+    n_samples = None
+    if len(words) > 3:
+        if COUNT.fullmatch(words[3]) is None:
+            raise Unreadable("bad_header", f"number of samples {words[3][:40]!r}")
+        n_samples = int(words[3])
+        if n_samples == 0:
+            raise Unreadable("zero_length", "the header announces 0 samples")
+        if n_samples * n_signals > MAX_SAMPLES:
+            raise Unreadable("too_large", f"{n_samples} samples of {n_signals} leads")
+    return name[1], n_segments, n_signals, rate, n_samples
+
+
+def _rate(word: str) -> float:
+    match = RATE.fullmatch(word)
+    rate = float(match[1]) if match else math.nan
+    if not 0 < rate <= MAX_RATE:
+        raise Unreadable("bad_header", f"sampling rate {word[:40]!r}")
+    return rate
+
+
+def _segment_line(line: str) -> tuple[str, int]:
+    words = line.split()
+    if len(words) != 2 or re.fullmatch(r"[-\w]+|~", words[0], re.ASCII) is None or COUNT.fullmatch(words[1]) is None:
+        raise Unreadable("bad_header", f"segment line {line[:80]!r}")
+    return words[0], int(words[1])
+
+
+def _signal_line(line: str) -> SignalLine:
+    words = line.split(maxsplit=8)
+    if len(words) < 2:
+        raise Unreadable("bad_header", f"signal line {line[:80]!r}")
+    _refuse_other_folders(words[0])
+    varying = [_whole(word) for word in words[5:7]]  # first sample and checksum: the rest is alike in many records
+    return SignalLine(
+        words[0], varying[1] if len(varying) > 1 else None, *_description(*words[1:5], rest=tuple(words[7:]))
+    )
+
+
+@lru_cache(maxsize=1024)
+def _description(
+    form: str, gain: str = "", resolution: str = "0", zero: str = "0", rest: tuple[str, ...] = ()
+) -> tuple[int, int, int, int, float, int, str, str]:
+    """Format, samples a frame, skew, byte offset, gain, baseline, units and lead; `rest` is block size and lead."""
+    for word in (resolution, *rest[:1]):
+        _whole(word)
+    scale = _gain(gain, _whole(zero)) if gain else (DEFAULT_GAIN, 0, "mV")
+    return *_form(form), *scale, rest[1].strip() if len(rest) > 1 else ""
+
+
+def _form(word: str) -> tuple[int, int, int, int]:
+    """Format, samples a frame, skew and byte offset."""
+    match = FORMAT.fullmatch(word)
+    if match is None:
+        raise Unreadable("bad_header", f"format {word[:40]!r}")
+    per_frame = int(match[2] or 1)
+    if not 0 < per_frame <= MAX_FRAME:
+        raise Unreadable("bad_header", f"{per_frame} samples a frame")
+    return int(match[1]), per_frame, int(match[3] or 0), int(match[4] or 0)
+
+
+def _gain(word: str, adc_zero: int) -> tuple[float, int, str]:
+    """Gain in units a millivolt, baseline (the ADC's zero where none is written) and units."""
+    match = GAIN.fullmatch(word)
+    if match is None:
+        raise Unreadable("bad_header", f"gain {word[:40]!r}")
+    gain = float(match[1])
+    if gain == 0:
+        gain = DEFAULT_GAIN
+    if not GAIN_RANGE[0] <= abs(gain) <= GAIN_RANGE[1]:
+        raise Unreadable("bad_header", f"gain {word[:40]!r}")
+    return gain, int(match[2]) if match[2] is not None else adc_zero, match[3] or "mV"
+
+
+def _whole(word: str) -> int:
+    digits = word[1:] if word[0] in "+-" else word
+    if not (digits.isdecimal() and digits.isascii() and len(digits) <= LONGEST_NUMBER):
+        raise Unreadable("bad_header", f"{word[:40]!r} for a whole number in a signal line")
+    return int(word)
+
+
+@lru_cache(maxsize=16)
+def _refuse_other_folders(name: str) -> None:
+    if "/" in name or "\\" in name or "\0" in name or name in (".", "..", "-"):
+        raise Unreadable("outside_root", f"signal file {name[:80]!r}")

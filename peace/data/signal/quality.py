@@ -1,0 +1,93 @@
+"""How good a recording is, as named numbers, measured on the millivolts that are kept, before any filter."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from peace.config import QualityConfig
+from peace.data.signal.survey import COSINE, HIGHEST, JUMP, LOWEST, MISSING, RAILED, SINE, survey
+
+# Column of the shards -> meaning. The last three are not measured on the window.
+QUALITY: dict[str, str] = {
+    "nan_share": "largest share of missing samples in any lead",
+    "flat_leads": "number of recorded leads whose peak-to-peak stays under quality.flat.least_mv",
+    "rail_share": "largest share of samples beyond quality.saturated.rail_mv in any lead",
+    "spike_count": "largest number of samples in any lead that stand over quality.spikes.jump_mv off both neighbours",
+    "peak_mv": "largest absolute value in mV",
+    "einthoven_mv": "root mean square of I + III - II in mV: 0 for leads that agree, NaN where one is absent or flat",
+    "wander_mv": "median over the leads of the standard deviation of half-second means, in mV",
+    "mains_mv": "median over the leads of the amplitude at the mains frequency, in mV",
+    "checksum_errors": "leads whose samples contradict the header's checksum; NaN where it has none or a part was read",
+    "repaired_share": "largest share of samples filled by interpolation in any lead",
+    "clipped_share": "share of all values beyond +-32.767 mV after filtering, stored as that",
+}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found in the window of a recording."""
+
+    values: dict[str, float]
+    """The columns of QUALITY that the window gives."""
+    flat: npt.NDArray[np.bool_]
+    """(12,): recorded leads without signal."""
+    saturated: npt.NDArray[np.bool_]
+    """(12,): leads that touch the rail for longer than quality.saturated.limit."""
+    spiky: npt.NDArray[np.bool_] | None
+    """(samples, 12): where the spikes are; None where there is none."""
+
+
+def measure(
+    window: npt.NDArray[np.float64], mask: npt.NDArray[np.uint8], rate: float, mains_hz: float, config: QualityConfig
+) -> Findings:
+    """Quality of a (samples, 12) window in mV, of which `mask` (12,) names the leads that were recorded."""
+    present = mask.astype(bool)
+    block, probe = max(1, round(rate / 2)), _mains_probe(len(window), rate, mains_hz)
+    found, spread, contradiction = survey(window, config.saturated.rail_mv, block, probe)
+    n_samples, spikes = len(window), config.spikes
+    flat = present & ~(found[HIGHEST] - found[LOWEST] >= config.flat.least_mv)
+    spiky = _spikes(window, spikes.jump_mv) if found[JUMP].max() > spikes.jump_mv else None
+    limb = present[:3].all() and not flat[:3].any()
+    values = {
+        "nan_share": float(found[MISSING][present].max() / n_samples),
+        "flat_leads": float(flat.sum()),
+        "rail_share": float(found[RAILED][present].max() / n_samples),
+        "spike_count": 0.0 if spiky is None else float(spiky.sum(axis=0).max()),
+        "peak_mv": max(float(np.maximum(found[HIGHEST], -found[LOWEST])[present].max()), 0.0),
+        "einthoven_mv": math.sqrt(contradiction) if limb else math.nan,
+        "wander_mv": _median(spread[present]),
+        "mains_mv": _median(np.hypot(found[COSINE], found[SINE])[present]) if probe.any() else math.nan,
+    }
+    return Findings(values, flat, found[RAILED] > config.saturated.limit * n_samples, spiky)
+
+
+def _median(values: npt.NDArray[np.float64]) -> float:
+    """Median of a few numbers (numpy's own takes ten times as long for them)."""
+    ordered = sorted(values.tolist())
+    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+
+
+def _spikes(window: npt.NDArray[np.float64], jump_mv: float) -> npt.NDArray[np.bool_]:
+    """(samples, 12): samples above, or below, both neighbours by more than `jump_mv`."""
+    spiky = np.zeros(window.shape, bool)
+    before, after = window[1:-1] - window[:-2], window[1:-1] - window[2:]
+    spiky[1:-1] = (np.minimum(before, after) > jump_mv) | (np.maximum(before, after) < -jump_mv)
+    return spiky
+
+
+@lru_cache(maxsize=16)
+def _mains_probe(n_samples: int, rate: float, mains_hz: float) -> npt.NDArray[np.float64]:
+    """Rows (2, samples) that pick out one spectral line under a Hann window, blind to a constant; 0 for no mains."""
+    if not 0 < mains_hz < rate / 2:
+        return np.zeros((2, n_samples))
+    turns = 2 * np.pi * mains_hz / rate * np.arange(n_samples)
+    taper = np.hanning(n_samples)
+    total = max(taper.sum(), 1e-12)
+    waves = taper * np.stack([np.cos(turns), np.sin(turns)])
+    # what the window lets through of the constant part is taken off
+    return np.asarray(waves - waves.sum(axis=1, keepdims=True) * (taper / total)) / (total / 2)

@@ -1,0 +1,1 @@
+"""Sweeps and ablations: their spaces, stored results and reports."""

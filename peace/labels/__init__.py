@@ -1,5 +1,0 @@
-"""Label sets: a data file each, and the code book that reads it."""
-
-from peace.labels.label_set import LabelSet, Reading, load_label_set, normalise
-
-__all__ = ["LabelSet", "Reading", "load_label_set", "normalise"]

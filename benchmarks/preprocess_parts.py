@@ -2,8 +2,9 @@
 
     python benchmarks/preprocess_parts.py
 
-filter: `peace.data.signal.filters.zero_phase` and `scipy.signal.sosfiltfilt`, a cascade of four sections over 10 s of twelve
-leads at 500 Hz. writer: `peace.data.shards.writer.ShardWriter` and pyarrow's own Parquet writer with the options of a shard.
+filter: `peace.data.signal.filters.zero_phase` and `scipy.signal.sosfiltfilt`, a cascade of four sections over 10 s
+of twelve leads at 500 Hz. writer: `peace.data.shards.writer.ShardWriter` and pyarrow's own Parquet writer with the
+options of a shard.
 Processor time of one thread; the sides take turns, and the best of their rounds counts. The recordings are synthetic.
 """
 

@@ -1,8 +1,8 @@
 """`peace.training` on Ray Train: workers, checkpoints that survive crashes, and one live view of it all.
 
-The driver owns everything people see (jobs/training/monitor.py); workers tell it how far they are. Checkpoints are the training's
-own (peace/training/checkpoint_manager.py): whichever way it starts again - after a crash of a worker, of the driver, of a machine,
-or with another number of workers - it goes on from the newest one that is whole.
+The driver owns everything people see (jobs/training/monitor.py); workers tell it how far they are. Checkpoints are the
+training's own (peace/training/checkpoint_manager.py): whichever way it starts again - after a crash of a worker, of the
+driver, of a machine, or with another number of workers - it resumes from the newest one that is whole.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading a configuration: defaults, then a preset (`peace/config/presets/*.yaml`), then a file, then dotted overrides."""
+"""Read a configuration: defaults, then a preset (`peace/config/presets/*.yaml`), a file, and dotted overrides."""
 
 from __future__ import annotations
 

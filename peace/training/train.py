@@ -1,4 +1,4 @@
-"""One training from shards to checkpoints. `jobs/training/launcher.py` runs it on Ray; a notebook calls `train` as it is."""
+"""One training from shards to checkpoints. `jobs/training/launcher.py` runs it on Ray; a notebook calls `train`."""
 
 from __future__ import annotations
 

@@ -58,8 +58,8 @@ class CohortIndex:
 
     `frame`: record_id, patient_id, path (relative to `base`), age_days (nullable Int64), sex (male, female or null),
     n_leads, excluded (null or the reason). `targets`: (records, labels) flags. `audit`: one row a code or report line
-    met, see peace.data.cohorts.audit. `notes`: counts of what was odd and yet not a record's exclusion. `official_split`: a
-    split by the data set's authors, null where a record has none.
+    met, see peace.data.cohorts.audit. `notes`: counts of what was odd and yet not a record's exclusion.
+    `official_split`: a split by the data set's authors, null where a record has none.
     """
 
     cohort: str

@@ -42,8 +42,8 @@ def filter_both_ways(
 ) -> Samples:
     """Zero-phase cascade in place over C-ordered (reach + samples + reach, 12); gives the samples.
 
-    `sections`, `start` and `gain` as peace.data.signal.vectors.sweep takes them. The first and the last `reach` rows are
-    room for the odd reflection that continues the ends.
+    `sections`, `start` and `gain` as peace.data.signal.vectors.sweep takes them. The first and the last `reach` rows
+    are room for the odd reflection that continues the ends.
     """
     if room.ndim != 2 or room.shape[1] != N_LEADS or not 3 * reach < len(room) or not room.flags.c_contiguous:
         raise ValueError(f"cannot filter {room.shape} with {reach} samples of reflection")

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from peace.checkpoint import load_classifier, read_meta
-from peace.config import build_config, load_config, merge
+from peace.checkpoint import load_classifier
+from peace.config import load_config, override_config
 from peace.core.errors import PeaceError
 from peace.data.shards import Records, ShardSet
 from peace.evaluation.intervals import mean_paired_difference
@@ -29,9 +29,9 @@ from peace.evaluation.metrics import macro_auc
 from peace.evaluation.predictions import Predictions
 from peace.models import EcgClassifier
 from peace.training.checkpoint_manager import CheckpointStore
-from peace.training.few_shot import sample_shots
+from peace.training.plan import build_plan
 from peace.training.predict import score
-from peace.training.train import TrainingPlan, adapted_config, start_classifier, train
+from peace.training.train import start_classifier, train
 
 REFERENCE = "peace"
 PROTOCOLS = ("zero-shot", "few-shot")
@@ -60,12 +60,8 @@ def transfer(pretrained: Path, children: Path, method: str, seed: int, shots: in
     shards = ShardSet.open(children)
     test, labels = shards.load("test"), tuple(shards.labels)
     zero, _ = start_classifier(start, shards, calibrate_amplitude=True)
-    changes = {"seed": seed, "objective": {"method": method}, "adapt": {"protocol": "few-shot"}}
-    config = build_config(merge(load_config("demo").model_dump(mode="json"), changes))
-    pool = shards.load("train")
-    chosen = sample_shots(pool.target, pool.record_id, shots, seed)
-    names = tuple(str(name) for name in pool.record_id[chosen])
-    plan = TrainingPlan(adapted_config(config, read_meta(start)[0]), "adapt", str(children), str(start), names)
+    changes = {"seed": seed, "objective.method": method, "adapt.protocol": "few-shot", "adapt.shots": shots}
+    plan = build_plan(override_config(load_config("demo"), changes), "adapt", children, start)
     with TemporaryDirectory() as folder:
         store = CheckpointStore(Path(folder))
         train(plan, store=store, validation=shards.load("val"))

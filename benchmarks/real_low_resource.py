@@ -31,7 +31,7 @@ import numpy as np
 import torch
 
 from peace.checkpoint import copy_checkpoint, load_classifier
-from peace.config import Config, build_config, load_config, merge
+from peace.config import Config, load_config, override_config
 from peace.core.errors import PeaceError
 from peace.core.progress import progress
 from peace.data.shards import Records, ShardSet
@@ -39,8 +39,9 @@ from peace.evaluation.intervals import mean_paired_difference, percentiles, resa
 from peace.evaluation.predictions import Predictions
 from peace.training.batches import MemorySource
 from peace.training.checkpoint_manager import CheckpointStore
+from peace.training.plan import TrainingPlan, build_plan
 from peace.training.predict import score
-from peace.training.train import TrainingPlan, adapted_config, start_classifier, train
+from peace.training.train import start_classifier, train
 
 MODELS = ("supervised", "ecg_only", "peace", "synthetic", "ecg_only+", "peace+")
 REFERENCE = "supervised"
@@ -73,17 +74,12 @@ def folds_of(shards: ShardSet, tree: Path) -> tuple[Records, np.ndarray]:
     return records, table.loc[records.record_id.astype(int)].to_numpy()
 
 
-def take(records: Records, rows: np.ndarray) -> Records:
-    """The records at these rows."""
-    return Records(**{name: values[rows] for name, values in vars(records).items()})
-
-
 def settings_of(training: Training, config: Config) -> Config:
     """The configuration of a model: method, readout, seed."""
     method = {"supervised": "ecg_only", "synthetic": "peace"}.get(training.model, training.model.rstrip("+"))
     readout = "linear" if training.model == "supervised" else "query"
     changes = {"seed": training.seed, "objective": {"method": method}, "model": {"readout": readout}}
-    return build_config(merge(config.model_dump(mode="json"), changes))
+    return override_config(config, changes)
 
 
 def pretrain(method: str, seed: int, config: Config, adults: str, out: Path) -> Path:
@@ -93,7 +89,7 @@ def pretrain(method: str, seed: int, config: Config, adults: str, out: Path) -> 
         return place
     torch.set_num_threads(1)
     config = settings_of(Training(method, seed, 0, 0), config)
-    _fit(TrainingPlan(config.model_dump(mode="json"), "pretrain", adults), place)
+    _fit(build_plan(config, "pretrain", adults), place)
     (place / "done").touch()
     return place
 
@@ -107,7 +103,7 @@ def run(training: Training, config: Config, args: argparse.Namespace) -> None:
     shards = ShardSet.open(args.shards)
     records, fold = folds_of(shards, args.real)
     config = settings_of(training, config)
-    test = take(records, np.flatnonzero(fold == training.fold))
+    test = records.select(fold == training.fold)
     start = args.out / f"pretrain-{config.objective.method}-seed-{training.seed}"
     if training.model == "synthetic":
         classifier, _ = start_classifier(start, shards, config.adapt.calibrate_amplitude)
@@ -126,22 +122,13 @@ def _tune(
     choosing = training.fold - 1 or 10  # 9 beside the official test fold 10
     pool = np.flatnonzero((fold != training.fold) & (fold != choosing))
     rows = np.random.default_rng(training.seed).permutation(pool)[: training.size]
-    plan = TrainingPlan(config.model_dump(mode="json"), "pretrain", str(shards.place))
-    settings = config.pretrain
     if training.model.endswith("+"):
-        base = load_config_of(start)
-        plan = TrainingPlan(adapted_config(config, base), "adapt", str(shards.place), str(start))
-        settings = config.adapt
-    source = MemorySource(take(records, np.sort(rows)), settings.batch_size, training.seed)
-    _fit(plan, place, source, take(records, np.flatnonzero(fold == choosing)))
+        plan = build_plan(config, "adapt", shards.place, start)
+    else:
+        plan = build_plan(config, "pretrain", shards.place)
+    source = MemorySource(records.select(np.sort(rows)), plan.settings.batch_size, training.seed)
+    _fit(plan, place, source, records.select(fold == choosing))
     return load_classifier(place)[0]
-
-
-def load_config_of(checkpoint: Path) -> Config:
-    """The configuration beside a checkpoint."""
-    from peace.checkpoint import read_meta
-
-    return read_meta(checkpoint)[0]
 
 
 def _fit(plan: TrainingPlan, place: Path, source: Any = None, validation: Records | None = None) -> None:

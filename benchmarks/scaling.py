@@ -36,18 +36,19 @@ def rates(shards: Path, batches: list[int], overrides: list[str]) -> dict[str, f
 
     from peace.config import load_config
     from peace.data.shards import ShardSet
+    from peace.training.plan import build_plan
     from peace.training.run import Hooks
-    from peace.training.train import TrainingPlan, build_task, train
+    from peace.training.train import build_task, train
 
     torch.set_num_threads(1)
     found = {}
     for batch in batches:
         config = load_config("demo", None, [*OPTIONS, *overrides, f"pretrain.batch_size={batch}"])
-        plan = TrainingPlan(config.model_dump(mode="json"), "pretrain", str(shards))
+        plan = build_plan(config, "pretrain", shards)
         ends: list[float] = []
         train(plan, Hooks(on_step=lambda done, total, ends=ends: ends.append(time.perf_counter())))
         found[str(batch)] = statistics.median(after - before for before, after in pairwise(ends))
-    task, _ = build_task(plan, config, ShardSet.open(shards))
+    task, _ = build_task(plan, ShardSet.open(shards))
     return found | {"gradient_bytes": sum(4 * p.numel() for p in task.parameters() if p.requires_grad)}
 
 

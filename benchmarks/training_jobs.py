@@ -70,12 +70,13 @@ def by_loop(shards: Path, out: Path) -> dict[str, float]:
     started = time.perf_counter()
     from peace.config import load_config
     from peace.training.checkpoint_manager import CheckpointStore
+    from peace.training.plan import build_plan
     from peace.training.run import Hooks
-    from peace.training.train import TrainingPlan, train
+    from peace.training.train import train
 
-    config = load_config("demo", None, list(OPTIONS)).model_dump(mode="json")
+    config = load_config("demo", None, list(OPTIONS))
     epochs: list[dict[str, Any]] = []
-    train(TrainingPlan(config, "pretrain", str(shards)), Hooks(on_epoch=epochs.append), CheckpointStore(out))
+    train(build_plan(config, "pretrain", shards), Hooks(on_epoch=epochs.append), CheckpointStore(out))
     return _measured(time.perf_counter() - started, epochs[-1])
 
 

@@ -88,7 +88,7 @@ def curve(config: Config) -> list[Cell]:
 
 def _places(job: Job) -> Places:
     """The shards that were given, or those of cohorts synthesized into this run's directory."""
-    from jobs.demo import Stages
+    from jobs.pipeline.stages import Stages
     from jobs.pipeline.synthetic import synthetic_shards
 
     cells = str(job.out / "cells")

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,65 +55,36 @@ def work(job: Job) -> dict[str, Any]:
     """Adapt by the protocol and predict validation and test split."""
     from jobs.runtime.ray_session import ray_session
     from peace.checkpoint import find_checkpoint
-    from peace.data.shards import ShardSet
-    from peace.training.train import check_fits
 
     shards = job.args.shards.absolute()
     start = find_checkpoint(job.args.checkpoint.absolute())
-    check_fits(start, ShardSet.open(shards))
     with ray_session(job.config.ray):
-        values = (
-            _carry_over(job, start, shards) if job.config.adapt.protocol == "zero-shot" else _tune(job, start, shards)
-        )
-    return {"protocol": job.config.adapt.protocol, **values}
+        adapt = _transfer if job.config.adapt.protocol == "zero-shot" else _fine_tune
+        return {"protocol": job.config.adapt.protocol, **adapt(job, start, shards)}
 
 
-def _carry_over(job: Job, start: Path, shards: Path) -> dict[str, Any]:
+def _transfer(job: Job, start: Path, shards: Path) -> dict[str, Any]:
+    """Zero-shot."""
     from jobs.training.outputs import note_inputs
     from jobs.training.scoring import predict_splits
-    from peace.checkpoint import load_training, read_meta, save_checkpoint
     from peace.data.shards import ShardSet
-    from peace.training.train import start_classifier
+    from peace.training.train import transfer_without_training
 
-    target = ShardSet.open(shards)
-    classifier, meta = start_classifier(start, target, job.config.adapt.calibrate_amplitude)
-    meta = replace(meta, protocol="zero-shot", cohort=",".join(sorted(target.statistics)), statistics=target.statistics)
-    place = job.out / "checkpoint"
-    save_checkpoint(place, classifier, read_meta(start)[0], meta, load_training(start)[0])
-    predicted = predict_splits(place, shards, job.out, job.config.ray)
+    target = job.out / "checkpoint"
+    transfer_without_training(start, ShardSet.open(shards), job.config, target)
+    predicted = predict_splits(target, shards, job.out, job.config.ray)
     note_inputs(job, shards)
-    return {"checkpoint": str(place), "epochs": 0, "trained_on": 0, **predicted}
+    return {"checkpoint": str(target), "epochs": 0, "trained_on": 0, **predicted}
 
 
-def _tune(job: Job, start: Path, shards: Path) -> dict[str, Any]:
+def _fine_tune(job: Job, start: Path, shards: Path) -> dict[str, Any]:
     from jobs.training.launcher import train_on_ray
     from jobs.training.outputs import finish_training
-    from peace.checkpoint import read_meta
-    from peace.data.shards import ShardSet
-    from peace.training.train import TrainingPlan, adapted_config, with_descriptors
+    from peace.training.plan import build_plan
 
-    config = with_descriptors(adapted_config(job.config, read_meta(start)[0]), ShardSet.open(shards))
-    chosen = shots_of(job, shards) if job.config.adapt.protocol == "few-shot" else None
-    plan = TrainingPlan(config, "adapt", str(shards), str(start), chosen)
+    plan = build_plan(job.config, "adapt", shards, start)
     best = train_on_ray(job, plan)
-    trained_on = len(chosen) if chosen is not None else _training_records(shards)
-    return {"trained_on": trained_on, **finish_training(job, best, shards)}
-
-
-def shots_of(job: Job, shards: Path) -> tuple[str, ...]:
-    """The training records of a few-shot adaptation, by adapt.shots and seed."""
-    from peace.data.shards import ShardSet
-    from peace.training.few_shot import sample_shots
-
-    record_id, target = ShardSet.open(shards).labelled("train")
-    index = sample_shots(target, record_id, job.config.adapt.shots, job.config.seed)
-    return tuple(sorted(record_id[index].tolist()))
-
-
-def _training_records(shards: Path) -> int:
-    from peace.data.shards import ShardSet
-
-    return ShardSet.open(shards).splits.get("train", 0)
+    return {"trained_on": plan.n_records, **finish_training(job, best, shards)}
 
 
 def tables(result: dict[str, Any]) -> list[Table]:

@@ -162,7 +162,7 @@ def _ray_address(cluster: LocalCluster, alive: list[dict[str, Any]]) -> str:
 
 def _stop_jobs(cluster: LocalCluster) -> list[str]:
     """Ask the running jobs to end, as Ctrl-C does, and wait for them a while."""
-    from jobs.jobs import stop_all
+    from jobs.submission.job_list import stop_all
 
     try:
         return stop_all(cluster.address, GRACE_SECONDS)

@@ -7,16 +7,14 @@ synthesize -> index -> preprocess -> pretrain (adults) -> zero-shot, few-shot, f
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jobs.runtime.harness import Job, Table, Verb, execute, main, parser_of
+from jobs.pipeline.stages import COHORTS, Stages
+from jobs.runtime.harness import Job, Table, Verb, main
 from peace.config import Config
 
-COHORTS = {"mimic": "adults", "zzu": "children", "ptbxl": "PTB-XL"}
 PROTOCOLS = {
     "zero-shot": ("zzu", ["--protocol", "zero-shot"]),
     "few-shot": ("zzu", ["--protocol", "few-shot"]),
@@ -28,26 +26,6 @@ REGISTERED = "full"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """None beside the common ones."""
-
-
-class Stages:
-    """Calls verbs with the demo's preset and overrides, under the demo's MLflow run, and keeps their results."""
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.results: dict[str, dict[str, Any]] = {}
-        self.overrides = _differences(job.config, job.args.preset)
-
-    def call(self, stage: str, verb_name: str, arguments: Sequence[str | Path]) -> dict[str, Any]:
-        """Run one verb into OUT/<stage>, or where it writes by itself: evaluate and register beside their run."""
-        print(f"\n== {stage}", file=sys.stderr)
-        verb: Verb = importlib.import_module(f"jobs.{verb_name}").VERB
-        out = self.job.out / stage
-        args = parser_of(verb).parse_args([*map(str, arguments), "--preset", self.job.args.preset])
-        args.out = None if verb.default_out(args) else out
-        args.parent_run = self.job.run
-        self.results[stage] = execute(verb, args, self.overrides)
-        return self.results[stage]
 
 
 def work(job: Job) -> dict[str, Any]:
@@ -116,27 +94,6 @@ def tables(result: dict[str, Any]) -> list[Table]:
         Table("Wall time", ("stage", "seconds"), [*times, ("all", f"{sum(seconds.values()):.1f}")]),
         Table("", ("", ""), end),
     ]
-
-
-def _differences(config: Config, preset: str) -> list[str]:
-    """Overrides that turn the preset into this configuration, for the stages."""
-    from peace.config import load_config
-
-    base = dict(_flat(load_config(preset).model_dump(mode="json")))
-    return [f"{key}={_yaml(value)}" for key, value in _flat(config.model_dump(mode="json")) if base.get(key) != value]
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for key, value in values.items():
-        found += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
-    return found
-
-
-def _yaml(value: Any) -> str:
-    import json
-
-    return json.dumps(value)
 
 
 def _test_record(out: Path) -> Path:

@@ -19,10 +19,7 @@ from jobs.runtime.harness import Job, Table, Verb, main
 from peace.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ray.job_submission import JobDetails, JobSubmissionClient
-
-ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
-LOOK_SECONDS = 1.0
+    from ray.job_submission import JobDetails
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def work(job: Job) -> dict[str, Any]:
     """Ask the cluster."""
-    from jobs.submission.client import connect, exit_code_of, find_address, job_details
+    from jobs.submission.client import asked, connect, exit_code_of, find_address, job_details
     from jobs.submission.follow import follow, wait_for
+    from jobs.submission.job_list import described, stop, submitted
 
     args = job.args
     address = find_address(args.address)
@@ -51,21 +49,11 @@ def work(job: Job) -> dict[str, Any]:
         details = wait_for(client, address, name)
         return {"address": address, "jobs": [described(details)]}
     if args.action == "logs" and args.no_follow:
-        from jobs.submission.client import asked
-
         print(asked(address, lambda: client.get_job_logs(name)), end="", file=words)
         details = job_details(client, address, name)
         return {"address": address, "jobs": [described(details)], "shown": True}
     details = follow(client, address, name, words) if args.action == "logs" else wait_for(client, address, name)
     return {"address": address, "jobs": [described(details)], "exit_code": exit_code_of(details)}
-
-
-def submitted(client: JobSubmissionClient, address: str) -> list[JobDetails]:
-    """The submitted jobs, the oldest first."""
-    from jobs.submission.client import asked
-
-    found = [details for details in asked(address, client.list_jobs) if details.submission_id]
-    return sorted(found, key=lambda details: details.start_time or 0)
 
 
 def chosen(jobs: list[JobDetails], name: str | None) -> str:
@@ -80,44 +68,6 @@ def chosen(jobs: list[JobDetails], name: str | None) -> str:
         which = f"{len(meant)} jobs begin with {name}" if meant else f"no job is called {name}"
         raise ConfigError(f"{which}; `peace jobs list` shows them")
     return meant[0]
-
-
-def described(details: JobDetails) -> dict[str, Any]:
-    """A job for tables and JSON; times are in seconds since 1970."""
-    metadata = details.metadata or {}
-    return {
-        "job": details.submission_id,
-        "state": str(details.status.value),
-        "verb": metadata.get("verb"),
-        "out": metadata.get("out"),
-        "command": details.entrypoint,
-        "started": details.start_time / 1000 if details.start_time else None,
-        "ended": details.end_time / 1000 if details.end_time and details.status in ENDED else None,
-        "exit_code": details.driver_exit_code,
-    }
-
-
-def stop(client: JobSubmissionClient, address: str, name: str) -> None:
-    """Ask a job to end as Ctrl-C does."""
-    from jobs.submission.client import asked
-
-    asked(address, lambda: client.stop_job(name))
-
-
-def stop_all(address: str, patience: float) -> list[str]:
-    """Stop every running job of a cluster and wait for them; gives their names."""
-    from jobs.submission.client import connect
-
-    client = connect(address)
-    running = [str(details.submission_id) for details in submitted(client, address) if details.status not in ENDED]
-    for name in running:
-        stop(client, address, name)
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        if all(details.status in ENDED for details in submitted(client, address)):
-            break
-        time.sleep(LOOK_SECONDS)
-    return running
 
 
 def tables(result: dict[str, Any]) -> list[Table]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 from jobs.runtime.harness import Job, Table, Verb, main
@@ -41,23 +40,14 @@ def work(job: Job) -> dict[str, Any]:
     from jobs.runtime.ray_session import ray_session
     from jobs.training.launcher import train_on_ray
     from jobs.training.outputs import finish_training
-    from peace.data.shards import ShardSet
-    from peace.training.train import TrainingPlan, check_target, with_descriptors
+    from peace.training.plan import build_plan
 
-    shards = args_shards(job)
-    target = str(job.args.target_shards.absolute()) if job.args.target_shards else None
-    config = with_descriptors(job.config.model_dump(mode="json"), ShardSet.open(shards))
-    plan = TrainingPlan(config, "pretrain", str(shards), target_shards=target)
-    check_target(plan)
+    shards = job.args.shards.absolute()
+    target = job.args.target_shards.absolute() if job.args.target_shards else None
+    plan = build_plan(job.config, "pretrain", shards, target_shards=target)
     with ray_session(job.config.ray):
         best = train_on_ray(job, plan)
         return finish_training(job, best, shards)
-
-
-def args_shards(job: Job) -> Path:
-    """The shards as an absolute place, since workers have their own working directory."""
-    shards: Path = job.args.shards.absolute()
-    return shards
 
 
 def tables(result: dict[str, Any]) -> list[Table]:

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobs.registry.champions import REFUSED
 from jobs.runtime.harness import Job, Table, Verb, main
 from peace.core.errors import ConfigError, DataError
 from peace.core.files import file_digest, write_json
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from jobs.registry.champions import Champions
     from peace.evaluation.gate import Decision
     from peace.evaluation.predictions import Predictions
-
-REFUSED = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ import argparse
 import sys
 from typing import Any
 
-from jobs.promote import REFUSED
+from jobs.registry.champions import REFUSED
 from jobs.runtime.harness import Job, Table, Verb, main
 from peace.core.errors import DataError
 

@@ -55,8 +55,8 @@ def below(folder: Path) -> Iterator[dict[str, Any]]:
 
 def on_cluster(given: str | None) -> list[dict[str, Any]]:
     """The jobs of the cluster that have not ended; none where no cluster is named or known."""
-    from jobs.jobs import ENDED, described, submitted
     from jobs.submission.client import connect, find_address
+    from jobs.submission.job_list import ENDED, described, submitted
 
     try:
         address = find_address(given)

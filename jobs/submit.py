@@ -89,14 +89,14 @@ class Inner:
 
 def read_line(name: str, arguments: Sequence[str], overrides: Sequence[str]) -> Inner:
     """Parse the verb's line as the verb itself will. Raises ConfigError for what it would refuse."""
-    from jobs import cli
+    from jobs.runtime.verbs import VERBS, verb_of
     from jobs.submission.package import INPUTS, Paths, absolute, configured_paths
 
-    if name not in cli.VERBS:
+    if name not in VERBS:
         raise ConfigError(f"unknown verb '{name}'")
     if name in HERE_ONLY:
         raise ConfigError(f"`peace {name}` runs here and is not submitted")
-    verb = cli.verb_of(name)
+    verb = verb_of(name)
     parser, paths = parser_of(verb), Paths()
     paths.watch(parser)
     args = parser.parse_args(list(arguments))
@@ -122,9 +122,9 @@ def _whole(out: Path) -> str:
 
 def work(job: Job) -> dict[str, Any]:
     """Submit, follow, and give how it ended."""
-    from jobs.jobs import described
     from jobs.submission.client import connect, exit_code_of, find_address, job_details, local_cluster
     from jobs.submission.follow import follow
+    from jobs.submission.job_list import described
     from jobs.submission.package import (
         environment,
         is_this_machine,

@@ -159,11 +159,11 @@ def _complete(space: Space, ledger: Ledger, trials: int) -> bool:
 
 def _data(job: Job, space: Space) -> tuple[Path, Path | None]:
     """Shards, and the checkpoint that adaptations start from; both are made where they were not given."""
-    from jobs.demo import Stages
+    from jobs.pipeline.stages import Stages
     from jobs.pipeline.synthetic import synthetic_shards
     from peace.checkpoint import find_checkpoint
     from peace.data.shards import ShardSet
-    from peace.training.train import check_fits
+    from peace.training.plan import check_fits
 
     shards, start, stages = job.args.shards, job.args.checkpoint, Stages(job)
     adapting = space.stage == "adapt"
@@ -185,13 +185,10 @@ def _data(job: Job, space: Space) -> tuple[Path, Path | None]:
 def _plan(job: Job, space: Space, shards: Path, start: Path | None, room: Room) -> TrialPlan:
     """What the trials share. Raises ConfigError where the space's fixed values do not go with the configuration."""
     from jobs.tuning.trial import TrialPlan
-    from peace.config import build_config
-    from peace.experiments.sweeps.space import trial_values
+    from peace.experiments.sweeps.space import trial_config
 
-    values = trial_values(job.config.model_dump(mode="json"), space.fixed, None)
-    build_config(values)
     return TrialPlan(
-        config=values,
+        config=trial_config(job.config, space.fixed),
         stage=space.stage,
         shards=str(shards),
         start=None if start is None else str(start),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.demo import COHORTS, Stages
+from jobs.pipeline.stages import COHORTS, Stages
 
 
 def synthetic_shards(stages: Stages, cohorts: Sequence[str]) -> dict[str, Path]:

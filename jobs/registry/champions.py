@@ -20,6 +20,7 @@ from peace.core.errors import DataError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+REFUSED = 3  # exit code of a change that was not made
 LEDGER_TAG = "peace.ledger"
 TRIES = 5
 

@@ -9,14 +9,13 @@ import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, TextIO
 
-from jobs.jobs import ENDED
 from jobs.submission.client import PATIENCE_SECONDS, Unreachable, find_token, job_details, patiently
+from jobs.submission.job_list import ENDED, POLL_SECONDS
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
 
 HEARTBEAT_SECONDS = 15.0  # a line that went dead without a word is noticed within twice that
-LOOK_SECONDS = 1.0
 BAR = re.compile(r"\d+%\|.*\|.*\[.*\]\s*$|\d+ \w+ \[\d\d:\d\d.*\]\s*$")  # as tqdm writes
 
 
@@ -40,7 +39,7 @@ def follow(client: JobSubmissionClient, address: str, job: str, to: TextIO) -> J
         lost = None if printer.seen > before else lost or time.monotonic()
         if lost and time.monotonic() - lost > PATIENCE_SECONDS:
             raise Unreachable(f"no output of {job} can be had from {address} ({reason})")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def wait_for(client: JobSubmissionClient, address: str, job: str) -> JobDetails:
@@ -49,7 +48,7 @@ def wait_for(client: JobSubmissionClient, address: str, job: str) -> JobDetails:
         details = patiently(lambda: job_details(client, address, job), _say)
         if details.status in ENDED:
             return details
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 class Printer:

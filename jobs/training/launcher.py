@@ -26,7 +26,7 @@ from peace.core.files import read_json, write_json
 from peace.core.storage import is_remote, place, scratch
 
 if TYPE_CHECKING:
-    from peace.training.train import TrainingPlan
+    from peace.training.plan import TrainingPlan
 
 OWNER = "owner.json"  # in the folder of checkpoints: how a worker knows that it sees the same folder
 SECONDS_BETWEEN_NOTES = 0.5
@@ -56,7 +56,7 @@ def train_on_ray(
     checkpoints = checkpoints_of(job)
     board = _board()
     told = {
-        "plan": asdict(plan),
+        "plan": plan,
         "board": board,
         "threads": threads,
         "checkpoints": str(checkpoints),
@@ -65,7 +65,7 @@ def train_on_ray(
     }
     wanted = {name: count * (settings.min_workers or settings.workers) for name, count in needs.items()}
     drained = len(nodes) > 1 or settings.min_workers is not None
-    with scratch() as folder, watching(job, board, plan.build()[1].epochs, wanted):
+    with scratch() as folder, watching(job, board, plan.settings.epochs, wanted):
         trainer = _trainer(
             settings, told, needs, job.identity[:12], folder, [WorkerSetup(), *callbacks], room is not None, drained
         )
@@ -166,7 +166,7 @@ def _work(settings: dict[str, Any]) -> dict[str, Any]:
 
     from jobs.training.preemption import Leave, Moving, begin_training
     from peace.training.checkpoint_manager import CheckpointStore, Keeping
-    from peace.training.train import TrainingPlan, train
+    from peace.training.train import train
 
     torch.set_num_threads(settings["threads"])
     context = ray.train.get_context()
@@ -188,7 +188,7 @@ def _work(settings: dict[str, Any]) -> dict[str, Any]:
         device = get_device()
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        left = train(TrainingPlan(**settings["plan"]), hooks.made(), store, device=device)
+        left = train(settings["plan"], hooks.made(), store, device=device)
     except PeaceError as error:
         if context.get_world_size() == 1:
             return {"fault": str(error)}

@@ -13,6 +13,7 @@ from peace.core.progress import progress
 from peace.core.storage import place
 
 if TYPE_CHECKING:
+    from peace.data.shards import Records
     from peace.models import EcgClassifier
     from peace.training.predict import Scores
 
@@ -98,6 +99,28 @@ def write_predictions(path: Path, scores: dict[str, Scores], labels: Sequence[st
         raise DataError("the shards hold neither a validation nor a test record: nothing to predict")
     with replacing(path) as temporary:
         pq.write_table(pa.concat_tables(tables), temporary, compression="zstd")
+
+
+def score_checkpoint(checkpoint: Path, place: Path, records: dict[str, Records], device: Any) -> dict[str, Any]:
+    """Predict validation and test split into `place`; gives the test split's macro AUC and that of each label."""
+    from peace.checkpoint import load_classifier
+    from peace.config import EvaluationConfig
+    from peace.evaluation.metrics import evaluate
+    from peace.evaluation.predictions import read_predictions
+    from peace.training.predict import score
+
+    classifier, meta = load_classifier(checkpoint)
+    classifier = classifier.to(device)
+    scores: dict[str, Scores] = {split: score(classifier, records[split], device) for split in ("val", "test")}
+    write_predictions(place / "predictions.parquet", scores, meta.labels)
+    metrics = evaluate(read_predictions(place / "predictions.parquet"), EvaluationConfig(bootstrap=0))
+    labels = {name: values["auc"] for name, values in metrics["labels"].items()}
+    return {
+        "macro_auc": metrics["macro_auc"],
+        "macro_f1": metrics["macro_f1"],
+        "macro_balanced_accuracy": metrics["macro_balanced_accuracy"],
+        "labels": labels,
+    }
 
 
 def _score_shard(classifier: EcgClassifier, shards_place: str, file: str) -> Scores:

@@ -22,11 +22,10 @@ from jobs.tuning.orphans import Orphans
 from jobs.tuning.resources import DRIVER_CPUS
 from jobs.tuning.search import BEST, LedgerSearch, scheduler_of
 from jobs.tuning.trial import TrialPlan, run_trial
-from peace.config import build_config
 from peace.core.errors import PeaceError
 from peace.core.files import read_json
 from peace.core.storage import is_remote, place
-from peace.experiments.sweeps.space import Space, trial_values
+from peace.experiments.sweeps.space import Space, trial_config
 from peace.experiments.sweeps.trial_store import ENDED, FAULT, Ledger, Trial
 
 NOT_OF_AN_EPOCH = ("done", "first_step", BEST)
@@ -69,7 +68,7 @@ def _tune(
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(run_trial, plan=plan), {"CPU": DRIVER_CPUS}),
         tune_config=tune.TuneConfig(
-            search_alg=LedgerSearch(space, ledger, trials, start, plan.config["seed"]),
+            search_alg=LedgerSearch(space, ledger, trials, start, plan.config.seed),
             scheduler=scheduler_of(space, ledger, keeper.epochs),
             num_samples=max(1, trials - len(ledger.of("finished", "stopped", "failed"))),
             max_concurrent_trials=plan.room.at_once,
@@ -94,8 +93,7 @@ class Keeper(tune.Callback):
 
     def __init__(self, job: Job, space: Space, ledger: Ledger, plan: TrialPlan) -> None:
         self.job, self.space, self.ledger, self.plan = job, space, ledger, plan
-        config = build_config(plan.config)
-        self.epochs = (config.pretrain if space.stage == "pretrain" else config.adapt).epochs
+        self.epochs = (plan.config.pretrain if space.stage == "pretrain" else plan.config.adapt).epochs
         self.runs: dict[int, Run] = {}
         self.curves: dict[int, dict[int, float]] = {}
         self.began: dict[int, float] = {}
@@ -202,21 +200,16 @@ class Keeper(tune.Callback):
     def _run(self, trial: Trial) -> Run:
         place = self.ledger.folder(trial.number)
         drawn = self.space.active(trial.parameters)
-        config = build_config_or_none(trial_values(self.plan.config, drawn, trial.draw)) or self.job.config
+        try:
+            config = trial_config(self.plan.config, drawn, trial.draw)
+        except PeaceError:  # the values do not go together: the trial itself says so
+            config = self.job.config
         enabled = self.job.config.tracking.enabled
         run = open_run(config, place, "sweep", self.job.run, enabled=enabled)
         draw = {"draw": trial.draw} if trial.draw is not None else {}
         chosen = {f"drawn/{key}": value for key, value in drawn.items()}
         run.tags({"trial": trial.number, "stage": self.space.stage, **draw, **chosen})
         return run
-
-
-def build_config_or_none(values: dict[str, Any]) -> Any:
-    """The typed configuration, None where the values do not go together: then the trial itself says so."""
-    try:
-        return build_config(values)
-    except PeaceError:
-        return None
 
 
 def _drop_checkpoints(out: Path) -> None:

@@ -9,10 +9,9 @@ from typing import Any
 import yaml
 
 from jobs.runtime.harness import Job
-from peace.config import build_config
 from peace.core.errors import DataError
 from peace.core.files import read_json, replacing, write_text
-from peace.experiments.sweeps.space import SECTIONS, Space, trial_values
+from peace.experiments.sweeps.space import SECTIONS, Space, trial_config
 from peace.experiments.sweeps.summary import best_of, importance, rows_of, shots_curve
 from peace.experiments.sweeps.trial_store import Ledger, Trial, best_trial
 
@@ -65,10 +64,9 @@ def compared(name: str, space: Space, ledger: Ledger, level: float, method: str)
 
 def write_best(job: Job, name: str, space: Space, best: Trial) -> None:
     """Write OUT/best.yaml: the sections that the stage reads, as the best trial had them."""
-    values = trial_values(job.config.model_dump(mode="json"), space.fixed, None)
-    values = trial_values(values, space.active(best.parameters), best.draw)
-    typed = build_config(values).model_dump(mode="json")
-    chosen = {section: typed[section] for section in SECTIONS[space.stage]}
+    fixed = trial_config(job.config, space.fixed)
+    tried = trial_config(fixed, space.active(best.parameters), best.draw).model_dump(mode="json")
+    chosen = {section: tried[section] for section in SECTIONS[space.stage]}
     lines = [
         f"# Trial {best.number} of `peace sweep {name}`: {space.metric} {best.value:.4f} at epoch {best.best_epoch}.",
         f"# peace {space.stage} --config {job.out / 'best.yaml'} ...",

@@ -6,7 +6,7 @@ import argparse
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ray
 from ray.tune.integration.ray_train import TuneReportCallback
@@ -17,26 +17,24 @@ from jobs.tracking.run import Run
 from jobs.training.launcher import train_on_ray
 from jobs.tuning.resources import Room
 from jobs.tuning.search import BEST
-from peace.config import build_config
+from peace.config import Config
 from peace.core.errors import PeaceError
 from peace.core.files import read_json, write_json
 from peace.core.storage import place
-from peace.experiments.sweeps.space import trial_values
+from peace.experiments.sweeps.space import trial_config
 from peace.experiments.sweeps.trial_store import ENDED, FAULT
-
-if TYPE_CHECKING:
-    from peace.training.train import TrainingPlan
+from peace.training.plan import Stage, build_plan
 
 
 @dataclass(frozen=True)
 class TrialPlan:
-    """What all trials of a sweep share. Plain values, so that it travels.
+    """What all trials of a sweep share. It is sent to each.
 
     `start`: the checkpoint that adaptations start from. `scores_test`: score the test split at the end.
     """
 
-    config: dict[str, Any]
-    stage: str
+    config: Config
+    stage: Stage
     shards: str
     start: str | None
     trials: str
@@ -91,11 +89,10 @@ class EpochReport(TuneReportCallback):
 
 def _train(config: dict[str, Any], out: Path, plan: TrialPlan) -> None:
     drawn = {key: value for key, value in config.items() if key not in ("trial", "draw")}
-    values = trial_values(plan.config, drawn, config.get("draw"))
     name = f"trial {out.name}"
     job = Job(
         args=argparse.Namespace(),
-        config=build_config(values),
+        config=trial_config(plan.config, drawn, config.get("draw")),
         out=out,
         log=logging.getLogger(f"peace.{name}"),
         run=Run(),  # the sweep's process owns the MLflow runs of its trials
@@ -104,31 +101,10 @@ def _train(config: dict[str, Any], out: Path, plan: TrialPlan) -> None:
     )
     earlier = [epoch[plan.metric] for epoch in read_history(out / "history.jsonl")]
     report = EpochReport(plan.metric, plan.mode, earlier)
-    training = _training(values, plan, job)
+    training = build_plan(job.config, plan.stage, plan.shards, plan.start)
     best = train_on_ray(job, training, (plan.room.share, plan.room.threads), [report])
-    test = {**_test_score(best, out, plan), "trained_on": _size(training)} if plan.scores_test else None
+    test = {**_test_score(best, out, plan), "trained_on": training.n_records} if plan.scores_test else None
     write_json(out / ENDED, {"test": test})
-
-
-def _training(values: dict[str, Any], plan: TrialPlan, job: Job) -> TrainingPlan:
-    from jobs.adapt import shots_of
-    from peace.checkpoint import read_meta
-    from peace.training.train import TrainingPlan, adapted_config
-
-    if plan.stage == "pretrain":
-        return TrainingPlan(values, "pretrain", plan.shards)
-    assert plan.start is not None
-    start = Path(plan.start)
-    chosen = shots_of(job, place(plan.shards)) if job.config.adapt.protocol == "few-shot" else None
-    return TrainingPlan(adapted_config(job.config, read_meta(start)[0]), "adapt", plan.shards, plan.start, chosen)
-
-
-def _size(training: TrainingPlan) -> int:
-    from peace.data.shards import ShardSet
-
-    if training.record_ids is not None:
-        return len(training.record_ids)
-    return ShardSet.open(place(training.shards)).splits["train"]
 
 
 def _test_score(best: Path, out: Path, plan: TrialPlan) -> dict[str, Any]:
@@ -143,7 +119,7 @@ def _test_score(best: Path, out: Path, plan: TrialPlan) -> dict[str, Any]:
 def _score(checkpoint: str, shards: str, out: str, threads: int) -> dict[str, Any]:
     import torch
 
-    from jobs.ablation.cells import score_checkpoint
+    from jobs.training.scoring import score_checkpoint
     from peace.data.shards import ShardSet
 
     torch.set_num_threads(threads)

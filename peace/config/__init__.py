@@ -11,7 +11,7 @@ from peace.config.data import (
 )
 from peace.config.descriptors import DescriptorsConfig
 from peace.config.fetch import BaseUrlConfig, FetchConfig
-from peace.config.loading import build_config, dump_config, known_keys, load_config, merge
+from peace.config.loading import build_config, dump_config, known_keys, load_config, merge, override_config
 from peace.config.model import EncoderConfig, ModelConfig, QueryConfig, TextConfig
 from peace.config.promotion import PromotionConfig
 from peace.config.quality import QualityConfig
@@ -56,4 +56,5 @@ __all__ = [
     "known_keys",
     "load_config",
     "merge",
+    "override_config",
 ]

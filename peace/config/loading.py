@@ -36,6 +36,22 @@ def build_config(values: Mapping[str, Any]) -> Config:
         raise ConfigError("; ".join(_explain(item) for item in error.errors())) from None
 
 
+def override_config(config: Config, changes: Mapping[str, Any]) -> Config:
+    """`config` with other values for dotted keys, validated. Raises ConfigError."""
+    values: dict[str, Any] = config.model_dump(mode="json")
+    for key, value in changes.items():
+        values = merge(values, nested(key, value))
+    return build_config(values)
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    """`{"a": {"b": value}}` of the dotted key `a.b`."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    found: dict[str, Any] = value
+    return found
+
+
 def dump_config(config: Config) -> str:
     """YAML that load_config reads back to the same Config."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
@@ -96,9 +112,7 @@ def _parse_override(override: str) -> dict[str, Any]:
             value = float(value)
         except ValueError:
             pass
-    for part in reversed(key.strip().split(".")):
-        value = {part: value}
-    return value
+    return nested(key.strip(), value)
 
 
 def _explain(item: Mapping[str, Any]) -> str:

@@ -14,11 +14,11 @@ import pytest
 
 from jobs.describe import VERB
 from jobs.runtime.harness import main
-from peace.config import load_config, merge
+from peace.config import load_config, override_config
 from peace.core.errors import DataError
 from peace.data.shards import ShardSet
 from peace.descriptors import AXES, CURATED, Descriptors, check_descriptors, load_descriptors
-from peace.training.train import with_descriptors
+from peace.training.plan import with_descriptors
 
 LABELS = ("NORM", "LAFB", "IRBBB", "CRBBB", "LVOLT", "LAE", "RAE", "LVH", "RVH", "STTC", "TAB_", "LQTS")
 
@@ -127,18 +127,18 @@ def test_a_training_finds_its_descriptors_from_anywhere_or_is_refused_at_once(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shards = ShardSet(tmp_path, {"labels": list(LABELS)})
-    values = load_config("debug").model_dump(mode="json")
-    assert with_descriptors(values, shards) == values
-    own = merge(values, {"objective": {"descriptors": "own.json"}})
+    config = load_config("debug")
+    assert with_descriptors(config, shards) == config
+    own = override_config(config, {"objective.descriptors": "own.json"})
     with pytest.raises(DataError, match=r"own\.json' not found"):
         with_descriptors(own, shards)
     shutil.copy(CURATED, "own.json")
-    assert with_descriptors(own, shards)["objective"]["descriptors"] == str(tmp_path / "own.json")
+    assert with_descriptors(own, shards).objective.descriptors == str(tmp_path / "own.json")
     Path("own.json").write_text(CURATED.read_text().replace("Left axis deviation, -45", "Right axis deviation, -45"))
     with pytest.raises(DataError, match=r"allow_findings=\[LAFB/laterality\]"):
         with_descriptors(own, shards)
-    allowed = merge(own, {"objective": {"allow_findings": ["LAFB/laterality"]}})
-    assert with_descriptors(allowed, shards)["objective"]["allow_findings"] == ["LAFB/laterality"]
+    allowed = override_config(own, {"objective.allow_findings": ["LAFB/laterality"]})
+    assert with_descriptors(allowed, shards).objective.allow_findings == ["LAFB/laterality"]
 
 
 def test_describe_writes_a_file_that_loads_as_the_same_descriptors(curated: Descriptors, tmp_path: Path) -> None:

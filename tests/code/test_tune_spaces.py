@@ -11,10 +11,10 @@ import yaml
 from jobs.sweep import SPACES
 from jobs.tuning.resources import DRIVER_CPUS, room_for
 from jobs.tuning.search import BEST, LedgerSearch, scheduler_of
-from peace.config import RayConfig, build_config, load_config
+from peace.config import RayConfig, load_config
 from peace.core.errors import ConfigError
 from peace.experiments.sweeps.repeats import next_point
-from peace.experiments.sweeps.space import build_space, read_space, start_values, trial_values
+from peace.experiments.sweeps.space import build_space, read_space, start_values, trial_config
 from peace.experiments.sweeps.trial_store import Ledger
 
 SMALL: dict[str, Any] = {
@@ -37,11 +37,11 @@ SMALL: dict[str, Any] = {
 def test_the_ends_of_each_space_are_configurations(file: Path, preset: str) -> None:
     """Each key is one that the stage reads; all lowest, all highest, and all first choices together are valid."""
     space = read_space(file, preset)
-    base = trial_values(load_config(preset).model_dump(mode="json"), space.fixed, None)
+    base = trial_config(load_config(preset), space.fixed)
     for end in (0, -1):
         drawn = {key: (parameter.choice or parameter.ends)[end] for key, parameter in space.parameters.items()}
-        typed = build_config(trial_values(base, space.active(drawn), None))
-        assert typed != build_config(base)
+        typed = trial_config(base, space.active(drawn))
+        assert typed != base
     layers = {"debug": 2, "demo": 6, "paper": 12}
     frozen = space.parameters.get("model.text.frozen_layers")
     assert frozen is None or frozen.ends[1] <= layers[preset]
@@ -111,7 +111,7 @@ def node(cpus: float, gpus: float = 0.0, gib: float = 64.0) -> dict[str, float]:
 def drive(ledger: Ledger, trials: int, closes: int) -> list[Any]:
     """Ask a fresh search for trials and close `closes` of them, as Tune would; gives what was handed out."""
     space = build_space(SMALL, "small")
-    start = start_values(load_config("debug").model_dump(mode="json"), list(space.parameters))
+    start = start_values(load_config("debug"), list(space.parameters))
     search = LedgerSearch(space, ledger, trials, start, seed=1)
     handed = []
     for number in range(trials + 1):

@@ -21,7 +21,8 @@ from peace.core.errors import DataError
 from peace.data.shards import ShardSet
 from peace.training.batches import MemorySource
 from peace.training.checkpoint_manager import CheckpointStore, Keeping
-from peace.training.train import Hooks, TrainingPlan, train
+from peace.training.plan import build_plan
+from peace.training.train import Hooks, train
 
 TIMES = ("samples_per_second", "data_wait_share", "memory_mb")
 EPOCHS = 3
@@ -59,7 +60,7 @@ class Run:
 
 def run(cohorts: Path, place: Path, *overrides: str, leave_at: int = 0, source: Any = None, **keeping: Any) -> Run:
     config = load_config("debug", overrides=[f"pretrain.epochs={EPOCHS}", *overrides])
-    plan = TrainingPlan(config.model_dump(mode="json"), "pretrain", str(cohorts / "shards-mimic"))
+    plan = build_plan(config, "pretrain", cohorts / "shards-mimic")
     found = Run(0, CheckpointStore(place, Keeping(**keeping)), [], [], 0)
     found.store.warn = found.warnings.append
 

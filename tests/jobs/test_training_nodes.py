@@ -20,7 +20,8 @@ from two_nodes import Nodes, nodes
 from peace.config import load_config
 from peace.core.storage import place
 from peace.training.checkpoint_manager import CheckpointStore
-from peace.training.train import Hooks, TrainingPlan, train
+from peace.training.plan import build_plan
+from peace.training.train import Hooks, train
 
 # The same mathematics on one worker and on two: no batch statistics, and no random numbers that each draws for itself.
 SAME = ["model.encoder.norm=group", "model.query.dropout=0", "objective.axis_dropout=0"]
@@ -48,7 +49,7 @@ def until(job: subprocess.Popen[str], log: Path, true: Callable[[], bool], secon
 def one_worker(cohorts: Path, folder: Path, epochs: int) -> list[float]:
     """The first epochs' losses of the same training in this process."""
     config = load_config("debug", overrides=LONG)
-    plan = TrainingPlan(config.model_dump(mode="json"), "pretrain", str(cohorts / "shards-mimic"))
+    plan = build_plan(config, "pretrain", cohorts / "shards-mimic")
     seen: list[float] = []
     hooks = Hooks(on_epoch=lambda metrics: seen.append(metrics["loss"]), leave=lambda: int(len(seen) == epochs))
     train(plan, hooks, CheckpointStore(folder))

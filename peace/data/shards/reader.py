@@ -37,6 +37,10 @@ class Records:
     def __len__(self) -> int:
         return len(self.record_id)
 
+    def select(self, rows: npt.NDArray[Any]) -> Records:
+        """These rows alone; `rows` are indices, or a mask (N,)."""
+        return Records(**{name: getattr(self, name)[rows] for name in Records.__dataclass_fields__})
+
 
 @dataclass(frozen=True)
 class ShardSet:
@@ -127,7 +131,7 @@ class ShardSet:
         if absent:
             raise DataError(f"{len(absent)} records are not in split {split} of {self.place}, first {absent[0]}")
         order = np.array([place[name] for name in record_ids], np.intp)
-        return Records(**{name: getattr(records, name)[order] for name in Records.__dataclass_fields__})
+        return records.select(order)
 
     def read(self, files: Sequence[Path]) -> Records:
         """Read shard files, in the order given. Raises DataError."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from peace.config import Config, build_config, merge
+from peace.config import Config, override_config
 
 PAPER = "arXiv 2605.00647v2 (7 June 2026)"  # whose numbers stand beside ours
 
@@ -48,5 +48,4 @@ ALIGNING = ("dann", "mmd")  # see the target's training records, without labels,
 
 def variant_config(config: Config, name: str, seed: int) -> Config:
     """The configuration of a variant: `config` with its objective changed and its seed set."""
-    changes = {"seed": seed, "objective": dict(VARIANTS[name].objective)}
-    return build_config(merge(config.model_dump(mode="json"), changes))
+    return override_config(config, {"seed": seed, "objective": dict(VARIANTS[name].objective)})

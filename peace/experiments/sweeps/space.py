@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
-from peace.config import Config, Section, known_keys, merge
+from peace.config import Config, Section, known_keys, override_config
 from peace.core.errors import ConfigError, nearest
 
 # what `peace pretrain` and `peace adapt` read of the configuration
@@ -194,28 +195,18 @@ def build_space(values: Mapping[str, Any], name: str) -> Space:
     return space
 
 
-def trial_values(config: Mapping[str, Any], drawn: Mapping[str, Any], draw: int | None) -> dict[str, Any]:
-    """The configuration of a trial: `drawn` (dotted keys) laid over the sweep's; draws count on from its seed."""
-    values = dict(config)
-    if draw is not None:
-        values["seed"] += draw - 1
-    for key, value in drawn.items():
-        nested: Any = value
-        for part in reversed(key.split(".")):
-            nested = {part: nested}
-        values = merge(values, nested)
-    return values
+def trial_config(config: Config, drawn: Mapping[str, Any], draw: int | None = None) -> Config:
+    """The configuration of a trial: `drawn` (dotted keys) laid over the sweep's; draws count on from its seed.
+
+    Raises ConfigError where the values do not go together.
+    """
+    seed = {} if draw is None else {"seed": config.seed + draw - 1}
+    return override_config(config, {**seed, **drawn})
 
 
-def start_values(config: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+def start_values(config: Config, keys: Sequence[str]) -> dict[str, Any]:
     """What a configuration has for dotted keys."""
-    found = {}
-    for key in keys:
-        value: Any = config
-        for part in key.split("."):
-            value = value[part]
-        found[key] = value
-    return found
+    return {key: reduce(getattr, key.split("."), config) for key in keys}
 
 
 def _check(key: str, value: Any, stage: str, name: str) -> None:

@@ -164,7 +164,7 @@ def _advance(bar: Any) -> None:
 
 
 def _embedder(job: Job, vocabulary: list[str]) -> Embed:
-    from peace.descriptors.embedding import embedder
+    from peace.models.embedding import embedder
 
     return embedder(job.config.model.text, vocabulary)
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.index_check import CHECK
+from jobs.indexing.check import CHECK
 from jobs.runtime.harness import Job, Table, Verb, main
 from peace.core.errors import ConfigError, DataError
 from peace.core.files import file_digest, replacing

@@ -1,33 +1,11 @@
-"""Texts as vectors of the configured text encoder, for comparing texts with each other."""
+"""How texts are compared: by vectors that a text encoder makes of them (peace/models/embedding.py has one)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from peace.config import TextConfig
-
 Embed = Callable[[Sequence[str]], NDArray[np.float64]]
-
-
-def embedder(config: TextConfig, vocabulary: Sequence[str] = ()) -> Embed:
-    """A function from n texts to unit vectors (n, hidden). Raises DataError where the encoder cannot be had.
-
-    `vocabulary` are texts whose words the 'tiny' encoder must know; others need none.
-    """
-    import torch
-
-    from peace.models.text import TextEncoder
-
-    encoder = TextEncoder(config, list(vocabulary) or ["nothing"])
-
-    def embed(texts: Sequence[str]) -> NDArray[np.float64]:
-        with torch.no_grad():
-            vectors = encoder.encode(texts).double().numpy()
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-12)
-
-    return embed
+"""From n texts to unit vectors (n, hidden)."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from peace.core.errors import DataError, nearest
+from peace.core.errors import DataError
 from peace.core.files import digest, read_json
 from peace.descriptors.bands import BANDS, Band
 
@@ -127,28 +127,6 @@ class Descriptors:
         return self
 
 
-def load_descriptors(
-    source: str | Path, labels: Sequence[str] | None = None, allow_findings: Sequence[str] | None = None
-) -> Descriptors:
-    """The descriptors of an embedded set, a file, or a `peace describe` directory, in the order of `labels`.
-
-    Without `labels`: all that the file holds. With `allow_findings` texts that a check calls an error are refused, but
-    for those checks that it names as LABEL/check. Raises DataError naming the file and what is wrong or missing.
-    """
-    path = find_descriptors(source)
-    held = read_descriptors(path)
-    wanted = tuple(held.labels if labels is None else labels)
-    for label in wanted:
-        if label not in held.labels:
-            raise DataError(f"{path} has no descriptors of label '{label}'{_why(held, label)}")
-    found = arrange(held, wanted)
-    if allow_findings is not None:
-        from peace.descriptors.checks import refuse_errors
-
-        refuse_errors(found, path, allow_findings)
-    return found
-
-
 def arrange(held: DescriptorsFile, labels: Sequence[str]) -> Descriptors:
     """The texts of a file in the order of labels that it has."""
     entries = tuple(held.labels[label] for label in labels)
@@ -162,13 +140,6 @@ def arrange(held: DescriptorsFile, labels: Sequence[str]) -> Descriptors:
         tuple(tuple(entry.texts(band) for entry in entries) for band in BANDS) if aged else (),
         entries,
     )
-
-
-def _why(held: DescriptorsFile, label: str) -> str:
-    failed = held.provenance.get("failed", {})
-    if label in failed:
-        return f": its generation failed ({failed[label]}); run the same `peace describe` again"
-    return nearest(label, held.labels)
 
 
 def read_descriptors(path: Path) -> DescriptorsFile:

@@ -1,0 +1,1 @@
+"""The check of a cohort that `peace index --check` prints."""

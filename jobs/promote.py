@@ -121,7 +121,7 @@ def _score(job: Job, versions: list[str]) -> list[Path]:
     from jobs.runtime.ray_session import ray_session
     from jobs.training.scoring import score_on_ray, write_predictions
     from peace.data.shards import ShardSet
-    from peace.training.train import check_fits
+    from peace.training.plan import check_fits
 
     shards = ShardSet.open(job.args.shards)
     if not shards.splits.get("test"):

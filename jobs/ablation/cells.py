@@ -117,7 +117,8 @@ def _train(
     from jobs.training.outputs import keep_checkpoint
     from peace.training.batches import MemorySource
     from peace.training.checkpoint_manager import CheckpointStore
-    from peace.training.train import Hooks, train
+    from peace.training.run import Hooks
+    from peace.training.train import train
 
     history = place / "history.jsonl"
 

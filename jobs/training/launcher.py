@@ -212,7 +212,7 @@ class _Hooks:
         self._stop = 0
 
     def made(self) -> Any:
-        from peace.training.train import Hooks
+        from peace.training.run import Hooks
 
         return Hooks(self.step, self.epoch, lambda metrics: self._board.epoch.remote(metrics), self.leave)
 

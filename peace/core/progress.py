@@ -37,7 +37,7 @@ def progress(
 def newest_bar() -> tqdm[Any] | None:
     """The bar of this process that was begun last and is not at its end, for whoever reports on a job."""
     for known in reversed(_bars.copy()):
-        bar = known()
+        bar: tqdm[Any] | None = known()
         if bar is not None and not bar.disable:
             return bar
     return None

@@ -188,7 +188,8 @@ def _row_means(values_rk: NDArray[np.float64]) -> NDArray[np.float64]:
     known = ~np.isnan(values_rk)
     count = known.sum(axis=1)
     total = np.where(known, values_rk, 0).sum(axis=1)
-    return np.divide(total, count, out=np.full(len(values_rk), np.nan), where=count > 0)
+    result: NDArray[np.float64] = np.divide(total, count, out=np.full(len(values_rk), np.nan), where=count > 0)
+    return result
 
 
 def aligned(a: Predictions, b: Predictions) -> Predictions:

@@ -81,7 +81,9 @@ class Attention(nn.Module):
         weights, axis_weights = both.split([ecg.tokens, axes.tokens], dim=-1)
         found = torch.cat([alone, weights], dim=2) @ ecg.values
         found = torch.cat([found[:, :, :count], found[:, :, count:] + axis_weights @ axes.values], dim=2)
-        return self.out(found.transpose(1, 2).flatten(2)).unflatten(1, (2, count)).transpose(0, 1)
+        result: Tensor = self.out(found.transpose(1, 2).flatten(2)).unflatten(1, (2, count)).transpose(0, 1)
+        return result
 
     def _split(self, x_bnd: Tensor) -> Tensor:
-        return x_bnd.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        result: Tensor = x_bnd.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return result

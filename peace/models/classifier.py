@@ -58,7 +58,8 @@ class EcgClassifier(nn.Module):
         """
         scaled = ecg_mv_bct / self.scale_mv[:, None]
         masked = torch.where(lead_mask_bc[:, :, None] > 0, scaled, torch.zeros_like(scaled))
-        return self.projection(self.encoder(masked).transpose(1, 2))
+        result: Tensor = self.projection(self.encoder(masked).transpose(1, 2))
+        return result
 
     def forward(self, ecg_mv_bct: Tensor, lead_mask_bc: Tensor) -> Tensor:
         """Logits (B, K) in label order from ECG (B, 12, T) in mV and lead mask (B, 12); any T of a second or more."""
@@ -66,7 +67,8 @@ class EcgClassifier(nn.Module):
 
     def read(self, tokens_bnd: Tensor) -> Tensor:
         """Logits (B, K) from tokens (B, N, width)."""
-        return self.query(tokens_bnd) if self.linear is None else self.linear(tokens_bnd.mean(dim=1))
+        result: Tensor = self.query(tokens_bnd) if self.linear is None else self.linear(tokens_bnd.mean(dim=1))
+        return result
 
     def freeze_features(self) -> None:
         """Keep all that makes tokens as it is, running statistics too: only the readout learns."""

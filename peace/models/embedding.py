@@ -23,6 +23,7 @@ def embedder(config: TextConfig, vocabulary: Sequence[str] = ()) -> Embed:
     def embed(texts: Sequence[str]) -> NDArray[np.float64]:
         with torch.no_grad():
             vectors = encoder.encode(texts).double().numpy()
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-12)
+        result: NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-12)
+        return result
 
     return embed

@@ -49,7 +49,8 @@ class EcgEncoder(nn.Module):
         for stage in self.stages:
             for block in cast(nn.Sequential, stage):
                 x = self._recomputed(block, x) if self.recompute and x.requires_grad else block(x)
-        return x
+        result: Tensor = x
+        return result
 
     def freeze_stages(self, count: int) -> None:
         """Keep the stem and the first `count` stages as they are, their running statistics too; 0 frees everything.

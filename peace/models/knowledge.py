@@ -85,7 +85,8 @@ class KnowledgeComposer(nn.Module):
             absent = target_bk[:, :, None] == 0
             # a finite floor instead of -inf: a record without labels would give NaN
             weights = score_bka.masked_fill(absent, -1e4).softmax(dim=1)
-            return weights.masked_fill(absent, 0.0)
+            result: Tensor = weights.masked_fill(absent, 0.0)
+            return result
         if self.composition == "mean":
             target_bk = target_bk / target_bk.sum(dim=1, keepdim=True).clamp(min=1)
         return target_bk[:, :, None].expand(-1, -1, texts_kad.shape[1])

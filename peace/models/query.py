@@ -75,7 +75,8 @@ class LabelQueryNetwork(nn.Module):
             x, weights = layer(x, memory, hidden)
             if maps is not None:
                 maps.append(weights)
-        return self.head(self.final_norm(x)).squeeze(-1)
+        result: Tensor = self.head(self.final_norm(x)).squeeze(-1)
+        return result
 
     def answer_twice(
         self, ecg: list[KeysValues], axes: list[KeysValues], hidden_axes_ba: Tensor
@@ -121,11 +122,13 @@ class QueryLayer(nn.Module):
         """(2, B or 1, K, D) queries of two passes to (2, B, K, D); the second pass sees the axes too."""
         x = self._among_themselves(x.flatten(0, 1)).unflatten(0, (2, -1))
         x = x + self.dropout(self.cross_attention.look_twice(self.cross_norm(x), ecg, axes, hidden_ba))
-        return x + self.dropout(self.feed(self.feed_norm(x)))
+        result: Tensor = x + self.dropout(self.feed(self.feed_norm(x)))
+        return result
 
     def _among_themselves(self, x: Tensor) -> Tensor:
         own = self.self_norm(x)
-        return x + self.dropout(self.self_attention(own, self.self_attention.remember(own))[0])
+        result: Tensor = x + self.dropout(self.self_attention(own, self.self_attention.remember(own))[0])
+        return result
 
 
 def fit_queries(embeddings_kd: Tensor, width: int) -> Tensor:

@@ -111,13 +111,15 @@ class TextEncoder(nn.Module):
         for layer in layers[:-1]:
             hidden = packed.layer(layer, hidden)
         if self.pooling == "pooler":  # which looks at the first token alone
-            return self.model.pooler(packed.first_tokens(layers[-1], hidden)[:, None])
+            result: Tensor = self.model.pooler(packed.first_tokens(layers[-1], hidden)[:, None])
+            return result
         hidden = packed.layer(layers[-1], hidden)
         return self._pool(hidden[packed.places], prefix.mask)
 
     def _pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
         if self.pooling == "pooler":
-            return self.model.pooler(hidden)
+            result: Tensor = self.model.pooler(hidden)
+            return result
         weights = mask[:, :, None].to(hidden.dtype)
         return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
 
@@ -128,7 +130,8 @@ class TextEncoder(nn.Module):
         return {name: tensor.to(self._device()) for name, tensor in tokens.items()}
 
     def _device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        result: torch.device = next(self.model.parameters()).device
+        return result
 
 
 class _Prefix:

@@ -12,7 +12,8 @@ KERNELS = (0.25, 0.5, 1.0, 2.0, 4.0)  # bandwidths, as multiples of the mean squ
 
 def reverse_gradient(x: Tensor, factor: float | Tensor) -> Tensor:
     """`x` itself; its gradient is turned round and multiplied by `factor` (Ganin et al. 2016)."""
-    return _Reverse.apply(x, float(factor))
+    result: Tensor = _Reverse.apply(x, float(factor))
+    return result
 
 
 class _Reverse(torch.autograd.Function):

@@ -110,7 +110,7 @@ class CurriculumGate:
         else:
             opening = 1 / (1 + math.exp(-config.slope * (progress - config.midpoint)))
             gate = opening * min(max(1 - config.floor * ratio, 0.0), 1.0)
-        return min(max(gate, 0.0), 1.0)
+        return float(min(max(gate, 0.0), 1.0))
 
     def state_dict(self) -> dict[str, float | None]:
         """Plain numbers, for a checkpoint."""

@@ -27,7 +27,8 @@ def gather_rows(x: Tensor) -> Tensor:
         return x
     counts = [torch.zeros(1, dtype=torch.long, device=x.device) for _ in range(workers())]
     distributed.all_gather(counts, torch.tensor([len(x)], device=x.device))
-    return _Gather.apply(x, torch.cat(counts).tolist())
+    result: Tensor = _Gather.apply(x, torch.cat(counts).tolist())
+    return result
 
 
 def mean_over_records(values_b: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.cli import VERBS, verb_of
 from jobs.runtime.harness import parser_of, split_overrides
+from jobs.runtime.verbs import VERBS, verb_of
 from peace.config import load_config
 
 PROJECT = Path(__file__).parents[2]
@@ -95,3 +95,12 @@ def test_no_secret_is_committed() -> None:
         if (PROJECT / name).suffix in (".py", ".md", ".toml", ".txt", ".yaml", ".yml", ""):
             text = (PROJECT / name).read_text(encoding="utf-8", errors="ignore")
             assert not re.search(r"(AIza[0-9A-Za-z_-]{30}|sk-[0-9A-Za-z]{32})", text), f"{name} holds a key"
+
+
+def test_every_verb_is_a_module_to_run() -> None:
+    code = "import runpy, sys\nfor name in sys.argv[1:]:\n    sys.argv = [name, '--help']\n"
+    code += "    try:\n        runpy.run_module(f'jobs.{name}', run_name='__main__')\n"
+    code += "    except SystemExit as ended:\n        assert ended.code == 0, name\n"
+    done = subprocess.run([sys.executable, "-c", code, *VERBS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("usage: peace ") == len(VERBS)

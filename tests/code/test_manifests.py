@@ -23,8 +23,8 @@ from kubernetes_validate.utils import schema_contents
 from kustomize import render
 from referencing import Registry, Resource
 
-from jobs.cli import VERBS, verb_of
 from jobs.runtime.harness import parser_of, split_overrides
+from jobs.runtime.verbs import VERBS, verb_of
 from peace.config import load_config
 
 PROJECT = Path(__file__).parents[2]

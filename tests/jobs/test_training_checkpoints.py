@@ -22,7 +22,8 @@ from peace.data.shards import ShardSet
 from peace.training.batches import MemorySource
 from peace.training.checkpoint_manager import CheckpointStore, Keeping
 from peace.training.plan import build_plan
-from peace.training.train import Hooks, train
+from peace.training.run import Hooks
+from peace.training.train import train
 
 TIMES = ("samples_per_second", "data_wait_share", "memory_mb")
 EPOCHS = 3

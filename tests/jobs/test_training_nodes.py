@@ -21,7 +21,8 @@ from peace.config import load_config
 from peace.core.storage import place
 from peace.training.checkpoint_manager import CheckpointStore
 from peace.training.plan import build_plan
-from peace.training.train import Hooks, train
+from peace.training.run import Hooks
+from peace.training.train import train
 
 # The same mathematics on one worker and on two: no batch statistics, and no random numbers that each draws for itself.
 SAME = ["model.encoder.norm=group", "model.query.dropout=0", "objective.axis_dropout=0"]

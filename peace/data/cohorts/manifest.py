@@ -72,7 +72,8 @@ class CohortIndex:
 
     @property
     def kept(self) -> npt.NDArray[np.bool_]:
-        return self.frame["excluded"].isna().to_numpy(dtype=bool)
+        result: npt.NDArray[np.bool_] = self.frame["excluded"].isna().to_numpy(dtype=bool)
+        return result
 
 
 class Exclusions:

@@ -99,7 +99,7 @@ class ShardSet:
     def length(self) -> int:
         """Samples of every signal."""
         signal = self.recipe["signal"]
-        return round(signal["rate"] * signal["seconds"])
+        return int(round(signal["rate"] * signal["seconds"]))
 
     @property
     def digest(self) -> str:

@@ -69,7 +69,7 @@ def measure(
 def _median(values: npt.NDArray[np.float64]) -> float:
     """Median of a few numbers (numpy's own takes ten times as long for them)."""
     ordered = sorted(values.tolist())
-    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    return float((ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2)
 
 
 def _spikes(window: npt.NDArray[np.float64], jump_mv: float) -> npt.NDArray[np.bool_]:
@@ -90,4 +90,7 @@ def _mains_probe(n_samples: int, rate: float, mains_hz: float) -> npt.NDArray[np
     total = max(taper.sum(), 1e-12)
     waves = taper * np.stack([np.cos(turns), np.sin(turns)])
     # what the window lets through of the constant part is taken off
-    return np.asarray(waves - waves.sum(axis=1, keepdims=True) * (taper / total)) / (total / 2)
+    result: npt.NDArray[np.float64] = np.asarray(waves - waves.sum(axis=1, keepdims=True) * (taper / total)) / (
+        total / 2
+    )
+    return result

@@ -185,7 +185,8 @@ def _quality(
 
 
 def _column(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
-    return pc.cast(table[name], pa.float64()).to_numpy(zero_copy_only=False)
+    result: npt.NDArray[np.float64] = pc.cast(table[name], pa.float64()).to_numpy(zero_copy_only=False)
+    return result
 
 
 def _flags(column: pa.ChunkedArray) -> dict[str, int]:

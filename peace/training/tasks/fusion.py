@@ -86,7 +86,8 @@ class LateSide(nn.Module):
 
     def forward(self, target_bk: Tensor, age_days_b: Tensor | None = None) -> Tensor:
         """Logits (B, K) of the text of records with these labels."""
-        return self.head(self.fuse(self.composer(target_bk, age_days_b)))
+        result: Tensor = self.head(self.fuse(self.composer(target_bk, age_days_b)))
+        return result
 
 
 def hide_text(count: int, task: Task, device: torch.device) -> Tensor:

@@ -42,7 +42,8 @@ class TextSide(nn.Module):
     def contrastive_loss(self, tokens_bnd: Tensor, axes_bad: Tensor, target_bk: Tensor) -> Tensor:
         """LSBC of the pooled ECG tokens and the fused axis tokens."""
         assert self.contrast is not None
-        return self.contrast(self.ecg_projection(tokens_bnd.mean(dim=1)), self.fuse(axes_bad), target_bk)
+        result: Tensor = self.contrast(self.ecg_projection(tokens_bnd.mean(dim=1)), self.fuse(axes_bad), target_bk)
+        return result
 
     def memory(self, axes_bad: Tensor) -> tuple[Tensor, Tensor]:
         """Axis tokens marked by their axis, and which of them (B, A) this pass must not see."""

@@ -63,7 +63,8 @@ class Checked:
         safe = safe_paths(self.frame[column])
         self.flag("path", column, ~safe, lambda value: f"{column} {value} is not a file inside the tree")
         self.unique("duplicate_path", column)
-        return (safe & ~self.frame[column].duplicated()).to_numpy(dtype=bool)
+        result: npt.NDArray[np.bool_] = (safe & ~self.frame[column].duplicated()).to_numpy(dtype=bool)
+        return result
 
 
 def open_table(

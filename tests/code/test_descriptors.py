@@ -138,7 +138,7 @@ def test_a_training_finds_its_descriptors_from_anywhere_or_is_refused_at_once(
     with pytest.raises(DataError, match=r"allow_findings=\[LAFB/laterality\]"):
         with_descriptors(own, shards)
     allowed = override_config(own, {"objective.allow_findings": ["LAFB/laterality"]})
-    assert with_descriptors(allowed, shards).objective.allow_findings == ["LAFB/laterality"]
+    assert with_descriptors(allowed, shards).objective.allow_findings == ("LAFB/laterality",)
 
 
 def test_describe_writes_a_file_that_loads_as_the_same_descriptors(curated: Descriptors, tmp_path: Path) -> None:

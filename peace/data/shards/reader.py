@@ -98,8 +98,8 @@ class ShardSet:
     @property
     def length(self) -> int:
         """Samples of every signal."""
-        signal = self.recipe["signal"]
-        return int(round(signal["rate"] * signal["seconds"]))
+        rate, seconds = float(self.recipe["signal"]["rate"]), float(self.recipe["signal"]["seconds"])
+        return round(rate * seconds)
 
     @property
     def digest(self) -> str:

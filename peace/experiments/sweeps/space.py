@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -205,8 +206,9 @@ def trial_config(config: Config, drawn: Mapping[str, Any], draw: int | None = No
 
 
 def start_values(config: Config, keys: Sequence[str]) -> dict[str, Any]:
-    """What a configuration has for dotted keys."""
-    return {key: reduce(getattr, key.split("."), config) for key in keys}
+    """What a configuration has for dotted keys, as a YAML file would say it."""
+    values = config.model_dump(mode="json")
+    return {key: reduce(getitem, key.split("."), values) for key in keys}
 
 
 def _check(key: str, value: Any, stage: str, name: str) -> None:

@@ -176,10 +176,11 @@ def test_another_label_set_drops_in(tmp_path: Path) -> None:
         zzu_row("P00001_E01", AHA_code="'C21';'L148'"),
         zzu_row("P00002_E01", AHA_code="'A2'"),
         zzu_row("P00003_E01", AHA_code="'A1'"),
+        zzu_row("P00004_E01", AHA_code="'C21'"),
     ]
     result = index("zzu", zzu_tree(tmp_path / "tree", rows), tmp_path / "out", f"labels.set={labels}")
     frame = agree(result, tmp_path / "out").set_index("record_id")
-    assert result["labels"] == {"NORMAL": 1, "TACHYCARDIA": 1, "LONGQT": 1}
+    assert result["labels"] == {"NORMAL": 1, "TACHYCARDIA": 2, "LONGQT": 1}
     assert list(frame.loc["P00001_E01", "labels"]) == ["TACHYCARDIA", "LONGQT"]
     assert result["excluded"] == {"no_label": 1}
     assert result["label_set"] == "three"

@@ -171,13 +171,8 @@ PLANTED: list[tuple[str, Change, str, str, str]] = [
     ("ptbxl", cell(TABLES["ptbxl"], 4, "scp_codes", "{'NORM': 500.0}"), "likelihood", TABLES["ptbxl"], "beyond 0 to"),
     ("ptbxl", text(STATEMENTS, "RAO/RAE,", "RAOE,", 99), "statements", STATEMENTS, "which label RAE is read from"),
     ("ptbxl", file(TABLES["ptbxl"], lambda path: path.write_text("")), "table", TABLES["ptbxl"], "is empty"),
-    ("zzu", lambda root: _every(root, "Patient_ID", "#####"), "refused", "", "cells of Patient_ID were mangled by a"),
+    ("zzu", cell(TABLES["zzu"], 2, "Patient_ID", "#####"), "refused", "", "Patient_ID were mangled by a spreadsheet"),
 ]
-
-
-def _every(root: Path, column: str, value: str) -> None:
-    for line in range(2, RECORDS + 2):
-        cell(TABLES["zzu"], line, column, value)(root)
 
 
 @pytest.mark.parametrize(("cohort", "change", "kind", "begins", "says"), PLANTED)

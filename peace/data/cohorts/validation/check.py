@@ -85,4 +85,5 @@ def check_tree(
         refusal = str(error).removeprefix(f"{root}: ")
     if refusal is not None:
         found.add("refused", str(root), None, refusal)
+        found.listed.insert(0, found.listed.pop())  # the verdict stands before what led to it
     return Contract(cohort, records, headers, dict(found.counts.most_common()), tuple(found.listed), account, warning)

@@ -67,7 +67,7 @@ def _read(local: Path, path: Path, columns: Sequence[str], optional: Sequence[st
     encoding = _encoding(local, path)
     with local.open("rb") as raw, io.TextIOWrapper(raw, encoding, errors="replace", newline="") as stream:
         records = _records(stream, (*columns, *optional))
-        header = [name.strip(INVISIBLE) for name in next(records, (0, []))[1]]
+        header = _names(next(records, (0, []))[1])
         positions = _positions(path, header, columns, optional)
         blocks: list[pa.Table] = []
         malformed: list[tuple[int, str]] = []
@@ -93,7 +93,7 @@ def encoding_of(path: Path) -> str:
 def columns_of(path: Path, columns: Sequence[str]) -> list[str]:
     """Names in the header of a local table, of which `columns` are looked for."""
     with path.open(encoding=_encoding(path, path), errors="replace", newline="") as stream:
-        return [name.strip(INVISIBLE) for name in next(_records(stream, columns), (0, []))[1]]
+        return _names(next(_records(stream, columns), (0, []))[1])
 
 
 def _encoding(local: Path, path: Path) -> str:
@@ -158,9 +158,13 @@ def _delimiter(header: str, columns: Sequence[str]) -> str:
     """What parts a header into the most of the columns; a comma where nothing does."""
 
     def named(delimiter: str) -> int:
-        return len({name.strip(INVISIBLE) for name in _fields(header, delimiter)}.intersection(columns))
+        return len(set(_names(_fields(header, delimiter))).intersection(columns))
 
     return max(DELIMITERS, key=named)
+
+
+def _names(fields: Sequence[str]) -> list[str]:
+    return [field.strip().strip(INVISIBLE) for field in fields]
 
 
 def _quoted(

@@ -93,8 +93,8 @@ def _withdraw(out: Path) -> None:
     """Set the manifest and the result of an earlier run aside: nobody goes on with them where this one fails."""
     for name in ("result.json", "manifest.parquet"):
         if (out / name).exists():
-            (out / "previous").mkdir(exist_ok=True)
-            (out / "previous" / name).write_bytes((out / name).read_bytes())
+            with replacing(out / "previous" / name) as temporary:
+                temporary.write_bytes((out / name).read_bytes())
             (out / name).unlink()
 
 

@@ -71,8 +71,8 @@ def check_filled(split: pd.Series, patients: pd.Series, ratios: Sequence[float],
         if not why and count < len(wanted):
             why = f"{people}, and each of {', '.join(wanted)} needs one of its own"
         raise DataError(
-            f"no record is in {' or '.join(empty)}: {why or people}. Look at the patient ids, or give an empty split "
-            "no share (split.ratios)"
+            f"no record is in {' or '.join(empty)}: {why or people}. Look at the patient ids, or keep everybody in "
+            "train with split.ratios=[1,0,0]"
         )
 
 

@@ -63,7 +63,7 @@ _MANGLED = (
     (re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?e[+-]?[0-9]+", re.I), "has lost digits to its exponent"),
 )
 _WHOLE = re.compile(rf"\+?([0-9]+){FRACTION}")
-_EXPONENT = re.compile(r"([0-9]+)(?:[.,]([0-9]+))?e\+?([0-9]+)", re.I)
+_EXPONENT = re.compile(r"([0-9]+)(?:[.,]([0-9]+))?e\+?([0-9]{1,3})", re.I)
 _AS_IT_IS = r"[1-9][0-9]{0,14}|[A-Z]+[0-9]+(?:_[A-Z]?[0-9]+)?"
 EXACT_DIGITS = 15  # that a spreadsheet, or a 64-bit float, keeps of a number
 

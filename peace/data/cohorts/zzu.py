@@ -22,7 +22,7 @@ from peace.data.labels import LabelSet
 COLUMNS = ("Filename", "ECG_ID", "Patient_ID", "Age", "Gender", "Lead", "AHA_code", "CHN_code")
 SIGNALS = "Child_ecg"  # the folder that the Filename column leaves out
 LEADS = ("12", "9")
-QUOTED_LIST = re.compile(r"\[?\s*('[^']*'(?:\s*[;,|]\s*'[^']*')*)\s*;?\s*\]?")  # however its entries are parted
+QUOTED_LIST = re.compile(r"\[?\s*('[^']*'(?:\s*[;,|]\s*'[^']*')*)[\s;]*\]?")  # however its entries are parted
 SEX = {"male": "male", "female": "female"}
 
 

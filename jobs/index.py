@@ -11,16 +11,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.indexing.check import CHECK
+from jobs.indexing.check import CHECK, overrides
 from jobs.runtime.harness import Job, Table, Verb, main
-from peace.core.errors import ConfigError, DataError
+from peace.core.errors import DataError
 from peace.core.files import file_digest, replacing
 from peace.core.storage import place
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from peace.data.cohorts import CohortIndex
+    from peace.data.cohorts.outcome import Outcome
     from peace.data.labels import LabelSet
 
 COHORT_NAMES = ("mimic", "zzu", "ptbxl")
@@ -35,6 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--keep-splits", type=place, metavar="FILE", help="an earlier manifest: its patients stay in their splits"
     )
     parser.add_argument(
+        "--max-excluded",
+        metavar="SHARE",
+        help="fail where more than this share of the records is left out",
+    )
+    parser.add_argument(
+        "--allow-mangled-ids", action="store_true", help="go on with ids that a spreadsheet has changed, and count them"
+    )
+    parser.add_argument(
         "--check",
         nargs="?",
         const="sample",
@@ -45,24 +51,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def work(job: Job) -> dict[str, Any]:
     """Read the tree, split the kept records by patient, and write manifest.parquet, label_audit.csv and the report."""
-    from peace.data.cohorts import read_cohort
     from peace.data.cohorts.manifest import manifest_table, write_manifest
+    from peace.data.cohorts.outcome import index_tree
     from peace.data.labels import load_label_set
     from peace.data.splits import check_patients
     from peace.reports.data import write_index_report
 
-    if job.config.split.official_folds and job.args.cohort != "ptbxl":
-        raise ConfigError(f"split.official_folds: only ptbxl has official folds, not {job.args.cohort}")
     labels = load_label_set(job.config.labels.set)
-    index = read_cohort(job.args.cohort, job.args.root, labels, job.config)
-    split = _split(job, index)
+    try:
+        outcome = index_tree(job.args.cohort, job.args.root, labels, job.config, settled_patients(job))
+        if outcome.refusal is not None:
+            raise DataError(outcome.refusal)
+    except DataError:
+        _withdraw(job.out)
+        raise
+    index, split = outcome.index, outcome.split
+    if outcome.warning is not None:
+        job.log.warning(outcome.warning)
+        print(f"peace index: WARNING: {outcome.warning}", file=sys.stderr)
     table = manifest_table(index, labels.labels, split)
     check_patients(table.select(["patient_id", "split"]).to_pandas())
     manifest = job.out / "manifest.parquet"
     write_manifest(manifest, table)
     with replacing(job.out / "label_audit.csv") as temporary:
         index.audit.to_csv(temporary, index=False)
-    result = _result(job, index, labels, split)
+    result = _result(job, outcome, labels)
     report = write_index_report(job.out, table, index.audit, labels, result)
     job.log.info(
         "%s: %d indexed, %d kept, excluded %s", *(result[k] for k in ("cohort", "indexed", "kept", "excluded"))
@@ -74,6 +87,15 @@ def work(job: Job) -> dict[str, Any]:
     for path in (job.out / "label_audit.csv", report, report.with_suffix(".json")):
         job.run.artifact(path)
     return result
+
+
+def _withdraw(out: Path) -> None:
+    """Set the manifest and the result of an earlier run aside: nobody goes on with them where this one fails."""
+    for name in ("result.json", "manifest.parquet"):
+        if (out / name).exists():
+            with replacing(out / "previous" / name) as temporary:
+                temporary.write_bytes((out / name).read_bytes())
+            (out / name).unlink()
 
 
 def tables(result: dict[str, Any]) -> list[Table]:
@@ -96,23 +118,11 @@ def tables(result: dict[str, Any]) -> list[Table]:
     ]
 
 
-def _split(job: Job, index: CohortIndex) -> pd.Series:
-    """(records,) split, null where excluded."""
-    import pandas as pd
-
-    from peace.data.splits import split_patients
-
-    kept = index.kept
-    column = pd.Series(None, index=index.frame.index, dtype="str")
-    if job.config.split.official_folds and index.official_split is not None:
-        return index.official_split.where(kept)
-    settled = _settled(job.args.keep_splits) if job.args.keep_splits is not None else {}
-    column[kept] = split_patients(index.frame.loc[kept, "patient_id"], index.targets[kept], job.config.split, settled)
-    return column
-
-
-def _settled(path: Path) -> dict[str, str]:
-    """Patient -> split of an earlier manifest."""
+def settled_patients(job: Job) -> dict[str, str]:
+    """Patient -> split of the earlier manifest that --keep-splits names."""
+    path = job.args.keep_splits
+    if path is None:
+        return {}
     from peace.data.cohorts.manifest import read_manifest
     from peace.data.splits import SPLITS, check_patients
 
@@ -124,12 +134,12 @@ def _settled(path: Path) -> dict[str, str]:
     return dict(zip(earlier["patient_id"], earlier["split"], strict=True))
 
 
-def _result(job: Job, index: CohortIndex, labels: LabelSet, split: pd.Series) -> dict[str, Any]:
+def _result(job: Job, outcome: Outcome, labels: LabelSet) -> dict[str, Any]:
     from peace.data.cohorts import COHORTS, is_synthetic
     from peace.data.splits import SPLITS
 
-    kept = index.kept
-    reasons = index.frame["excluded"].dropna().value_counts()
+    index, split = outcome.index, outcome.split
+    kept, account = index.kept, outcome.account
     cohort = COHORTS[index.cohort]
     comparable = labels.name == "peace12" and len(index.frame) >= 0.99 * cohort.whole
     by_split = {name: index.targets[(split == name).to_numpy(dtype=bool)].sum(axis=0) for name in SPLITS}
@@ -137,9 +147,9 @@ def _result(job: Job, index: CohortIndex, labels: LabelSet, split: pd.Series) ->
         "cohort": index.cohort,
         "root": str(job.args.root.absolute()),
         "synthetic": is_synthetic(job.args.root),
-        "indexed": len(index.frame),
-        "kept": int(kept.sum()),
-        "excluded": {str(reason): int(count) for reason, count in reasons.items()},
+        "indexed": account.whole,
+        "kept": account.kept,
+        "excluded": account.left_out,
         "patients": int(index.frame.loc[kept, "patient_id"].nunique()),
         "labels": dict(zip(labels.labels, (int(n) for n in index.targets[kept].sum(axis=0)), strict=True)),
         "splits": {name: int((split == name).sum()) for name in SPLITS},
@@ -151,6 +161,7 @@ def _result(job: Job, index: CohortIndex, labels: LabelSet, split: pd.Series) ->
         "label_set_digest": labels.digest,
         "published": cohort.published if comparable else None,
         "notes": index.notes,
+        "warning": outcome.warning,
     }
 
 
@@ -160,7 +171,8 @@ VERB = Verb(
     add_arguments=add_arguments,
     work=work,
     tables=tables,
-    sections=("labels", "split", "leads"),
+    sections=("labels", "split", "index", "leads"),
+    overrides=overrides,
     identity=lambda args: {
         "cohort": args.cohort,
         "root": str(args.root.absolute()),

@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="manifest.parquet of `peace index`; may be given several times",
     )
 
+    words = "fail where more than this share of a cohort's records is left out, by `peace index` and here"
+    parser.add_argument("--max-excluded", type=float, metavar="SHARE", help=words)
+
 
 def identity(args: argparse.Namespace) -> Any:
     """The manifests' places: their contents may grow, and finished shards of unchanged records stay."""
@@ -64,6 +67,8 @@ def work(job: Job) -> dict[str, Any]:
     label_set = load_label_set(config.labels.set)
     manifest = read_manifests(job.args.manifest, label_set.labels)
     check_patients(manifest)
+    if manifest.empty:
+        _judge(job, [])
     recipe = Recipe(config.signal, config.leads, config.quality)
     keys = row_keys(manifest)
     rows = rows_per_part(
@@ -85,7 +90,8 @@ def work(job: Job) -> dict[str, Any]:
                 speed = _speed(sum(len(part.rows) for part in missing), time.perf_counter() - started)
         finally:
             _clear_the_rest(job.out, parts)  # what killed workers had half written
-    result = finish(job.out, len(manifest), done, recipe, label_set)
+    warnings = _judge(job, [reject for item in done for reject in item["rejects"]])
+    result = {**finish(job.out, len(manifest), done, recipe, label_set), "warnings": warnings}
     report = write_shard_report(job.out, job.args.manifest, manifest, label_set, config.report.strips)
     for path in (report, report.with_suffix(".json")):
         job.run.artifact(path)
@@ -131,6 +137,18 @@ def _refuse_unknown(manifest: pd.DataFrame, labels: Sequence[str]) -> None:
             f"the manifest has labels that the label set does not ({', '.join(foreign[:5])}): "
             "set labels.set to the one it was indexed with"
         )
+
+
+def _judge(job: Job, rejects: Sequence[dict[str, str]]) -> list[str]:
+    """What to say of a cohort that loses far more than is usual. Raises DataError where nothing of one is kept."""
+    from peace.data.cohorts.outcome import judge_signals
+
+    (job.out / "result.json").unlink(missing_ok=True)  # an earlier run's: nobody goes on with it where this one fails
+    warnings = judge_signals(job.args.manifest, rejects, job.config.index.max_excluded, job.args.max_excluded)
+    for warning in warnings:
+        job.log.warning(warning)
+        print(f"peace preprocess: WARNING: {warning}", file=sys.stderr)
+    return warnings
 
 
 def _clear_the_rest(out: Path, parts: Sequence[Part]) -> None:

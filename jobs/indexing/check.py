@@ -5,6 +5,7 @@ peace index --check --cohort zzu --root DATA/zzu-pecg
 
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import asdict
 from typing import Any
@@ -17,8 +18,17 @@ SHOWN = 20
 DEPARTS = 2  # exit code of a tree that departs
 
 
+def overrides(args: argparse.Namespace) -> list[str]:
+    """What the options set in the configuration."""
+    given = ["index.mangled_ids=allow"] if args.allow_mangled_ids else []
+    if args.max_excluded is not None:
+        given += [f"index.max_excluded.{args.cohort}={args.max_excluded}", "index.too_many=error"]
+    return given
+
+
 def work(job: Job) -> dict[str, Any]:
     """Check the tree and print the first departures, one a line; result.json holds them all."""
+    from jobs.index import settled_patients
     from peace.data.cohorts.validation import check_tree
     from peace.data.labels import load_label_set
 
@@ -26,9 +36,13 @@ def work(job: Job) -> dict[str, Any]:
     if is_remote(args.root):
         raise ConfigError(f"--root {args.root}: `peace index --check` looks at a local or mounted tree")
     labels = load_label_set(job.config.labels.set)
-    contract = check_tree(args.cohort, args.root, labels, job.config, every_header=args.check == "all")
+    contract = check_tree(
+        args.cohort, args.root, labels, job.config, every_header=args.check == "all", settled=settled_patients(job)
+    )
     for departure in contract.departures[:SHOWN]:
         print(departure, file=sys.stderr)
+    if contract.warning is not None:
+        print(f"peace index --check: WARNING: {contract.warning}", file=sys.stderr)
     total = sum(contract.counts.values())
     if total > SHOWN:
         print(f"... and {total - SHOWN:,} more: with --out DIR they stand in DIR/result.json", file=sys.stderr)
@@ -40,6 +54,8 @@ def work(job: Job) -> dict[str, Any]:
         "published": contract.whole,
         "headers_read": contract.headers,
         "counts": contract.counts,
+        "index": None if contract.account is None else contract.account.counts(),
+        "warning": contract.warning,
         "departures": [asdict(departure) for departure in contract.departures],
     }
 
@@ -56,6 +72,8 @@ def tables(result: dict[str, Any]) -> list[Table]:
         ["headers and sizes read", f"{result['headers_read']:,}"],
     ]
     rows += [[f"{kind}: {KINDS[kind]}", f"{count:,}"] for kind, count in result["counts"].items()]
+    if (counts := result["index"]) is not None:
+        rows += [[f"peace index: {name}", f"{count:,}"] for name, count in counts.items()]
     return [Table(title, ("", "n"), rows)]
 
 
@@ -65,7 +83,8 @@ CHECK = Verb(
     add_arguments=lambda parser: None,  # those of `peace index`
     work=work,
     tables=tables,
-    sections=("labels",),
+    sections=("labels", "split", "index", "leads"),
+    overrides=overrides,
     identity=lambda args: {"cohort": args.cohort, "root": str(args.root.absolute()), "check": args.check},
     final=False,
     tracked=False,

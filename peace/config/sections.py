@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from peace.config.ablation import AblateConfig
 from peace.config.base import Section
 from peace.config.data import (
+    IndexConfig,
     LabelsConfig,
     LeadsConfig,
     PreprocessConfig,
@@ -83,6 +84,7 @@ class Config(Section):
     seed: int = 42
     labels: LabelsConfig = LabelsConfig()
     split: SplitConfig = SplitConfig()
+    index: IndexConfig = IndexConfig()
     leads: LeadsConfig = LeadsConfig()
     signal: SignalConfig = SignalConfig()
     quality: QualityConfig = QualityConfig()

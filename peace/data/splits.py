@@ -35,7 +35,8 @@ def split_patients(
 
     Each patient goes where the sum over labels (and over all records) of (records given - records due)^2 / records
     due grows least; patients of rare labels choose first, then those with many records, then in an order drawn from
-    the seed. Before that, every split gets a patient of each label that has patients enough, rarest label first.
+    the seed. Before that, every split gets a patient of each label that has patients enough, rarest label first, and
+    at least one patient.
     """
     import pandas as pd
 
@@ -55,6 +56,24 @@ def split_patients(
         if choice.of[patient] < 0:
             choice.give(patient, choice.best(patient))
     return pd.Series(np.array(SPLITS)[np.array(choice.of)[inverse]], index=patients.index, dtype="str")
+
+
+def check_filled(split: pd.Series, patients: pd.Series, ratios: Sequence[float], why: str = "") -> None:
+    """Raise DataError, with the reason, where a split is empty that `ratios` want filled.
+
+    `split`, `patients`: (records,) of the kept records.
+    """
+    wanted = [name for name, ratio in zip(SPLITS, ratios, strict=True) if ratio > 0]
+    empty = [name for name in wanted if not (split == name).any()]
+    if empty:
+        count = patients.nunique()
+        people = f"the {len(patients):,} kept records are of {count:,} patient{'s' * (count != 1)}"
+        if not why and count < len(wanted):
+            why = f"{people}, and each of {', '.join(wanted)} needs one of its own"
+        raise DataError(
+            f"no record is in {' or '.join(empty)}: {why or people}. Look at the patient ids, or keep everybody in "
+            "train with split.ratios=[1,0,0]"
+        )
 
 
 def check_patients(manifest: pd.DataFrame) -> None:
@@ -117,8 +136,11 @@ def _order(records: npt.NDArray[np.int64], seed: int) -> list[int]:
 
 
 def _cover_rare_labels(choice: _Choice, records: npt.NDArray[np.int64], order: Sequence[int]) -> None:
-    """Give every split a patient of each label that has as many patients as there are splits, where one is left."""
-    having = records[:, :-1] > 0
+    """Give every split a patient of each label that has as many patients as there are splits, where one is left.
+
+    The last column counts all records, so that no split stays empty.
+    """
+    having = records > 0
     place = np.empty(len(order), dtype=np.int64)
     place[list(order)] = np.arange(len(order))
     for label in np.argsort(having.sum(axis=0), kind="stable"):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from peace.config import SplitConfig, load_config
 from peace.core.errors import ConfigError, DataError
-from peace.data.splits import SPLITS, check_patients, split_patients
+from peace.data.splits import SPLITS, check_filled, check_patients, split_patients
 
 Cohort = tuple[pd.Series, npt.NDArray[np.bool_]]
 
@@ -200,3 +200,17 @@ def test_a_patient_in_two_splits_is_named() -> None:
         check_patients(manifest)
     with pytest.raises(DataError, match="patient P1 is in"):
         check_patients(manifest.drop(columns="cohort"))
+
+
+@pytest.mark.parametrize("patients", [3, 4, 7])
+def test_no_split_is_empty_where_there_are_three_patients(patients: int) -> None:
+    """Each has a label of its own, so that no label asks for a patient in every split; one has most of the records."""
+    names = pd.Series(["0"] * 20 + [str(number) for number in range(1, patients)])
+    targets = np.eye(patients, dtype=bool)[names.astype(int)]
+    split = split_patients(names, targets, SplitConfig())
+    assert set(split) == set(SPLITS)
+    check_filled(split, names, (8, 1, 1))
+    two = names.where(names == "0", "1")
+    with pytest.raises(DataError, match=r"no record is in .+: the \d+ kept records are of 2 patients, and each of"):
+        check_filled(split_patients(two, targets, SplitConfig()), two, (8, 1, 1))
+    check_filled(pd.Series(["train"]), pd.Series(["1"]), (1, 0, 0))

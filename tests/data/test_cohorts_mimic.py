@@ -78,6 +78,7 @@ def test_what_cannot_be_labelled_or_placed_is_counted(tmp_path: Path) -> None:
         "@line-11": "malformed_row",
     }
     assert index.notes == {
+        "mangled_ids": 0,
         "measurement_rows_malformed": 1,
         "measurement_rows_without_record": 0,
         "measurement_rows_repeated": 0,

@@ -120,7 +120,7 @@ def test_odd_rows_are_counted_and_named(tmp_path: Path) -> None:
     rows = [
         zzu_row("P00001_E01"),
         zzu_row("P00002_E01", Age="Null", Gender="Null"),
-        zzu_row("P00003_E01", Age="12y"),
+        zzu_row("P00003_E01", Age="12 parsecs"),
         zzu_row("P00004_E01", Age="999999d"),
         zzu_row("P00005_E01", Lead="7"),
         zzu_row("P00006_E01", Lead="9"),

@@ -153,7 +153,7 @@ PLANTED: list[tuple[str, Change, str, str, str]] = [
     ("mimic", file("*.hea", Path.unlink), "missing_header", "record_list.csv:", ".hea is not there"),
     ("mimic", file("*.dat", lambda path: path.write_bytes(b"")), "missing_signal", "record_list.csv:", "is empty"),
     ("mimic", file(MEASURED, Path.unlink), "tree", "", "has no machine_measurements.csv"),
-    ("zzu", cell(TABLES["zzu"], 4, "Age", "12y"), "age", f"{TABLES['zzu']}:4:", "Age '12y' is not days such as 3714d"),
+    ("zzu", cell(TABLES["zzu"], 4, "Age", "3714"), "age", f"{TABLES['zzu']}:4:", "Age '3714' is not days such as"),
     ("zzu", cell(TABLES["zzu"], 4, "Age", "9000d"), "age", f"{TABLES['zzu']}:4:", "beyond eighteen years"),
     ("zzu", cell(TABLES["zzu"], 5, "Gender", "M"), "sex", f"{TABLES['zzu']}:5:", "Gender 'M' is not"),
     ("zzu", cell(TABLES["zzu"], 6, "Lead", "7"), "leads", f"{TABLES['zzu']}:6:", "Lead '7' is neither 12 nor 9"),
@@ -171,6 +171,7 @@ PLANTED: list[tuple[str, Change, str, str, str]] = [
     ("ptbxl", cell(TABLES["ptbxl"], 4, "scp_codes", "{'NORM': 500.0}"), "likelihood", TABLES["ptbxl"], "beyond 0 to"),
     ("ptbxl", text(STATEMENTS, "RAO/RAE,", "RAOE,", 99), "statements", STATEMENTS, "which label RAE is read from"),
     ("ptbxl", file(TABLES["ptbxl"], lambda path: path.write_text("")), "table", TABLES["ptbxl"], "is empty"),
+    ("zzu", cell(TABLES["zzu"], 2, "Patient_ID", "#####"), "refused", "", "Patient_ID were mangled by a spreadsheet"),
 ]
 
 

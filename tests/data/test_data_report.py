@@ -61,7 +61,7 @@ def test_a_distribution_says_what_is_missing_and_a_histogram_loses_nothing_known
 def test_the_report_of_an_index(tmp_path: Path) -> None:
     rows = [zzu_row(f"P{n:05d}_E01", AHA_code="'A1'", Age=f"{365 * (n % 15)}d") for n in range(40)]
     rows += [zzu_row(f"P{n:05d}_E02", AHA_code="'L147';'K142'", Gender="'Female'") for n in range(10)]
-    rows += [zzu_row("P00050_E01", AHA_code="'Prolonged <QTc> interval'"), zzu_row("P00051_E01", Age="12y")]
+    rows += [zzu_row("P00050_E01", AHA_code="'Prolonged <QTc> interval'"), zzu_row("P00051_E01", Age="12 parsecs")]
     index = read_cohort("zzu", zzu_tree(tmp_path, rows), PEACE12, CONFIG)
     split = pd.Series(np.where(index.frame.index % 5 == 0, "test", "train")).where(index.kept)
     table = manifest_table(index, PEACE12.labels, split)

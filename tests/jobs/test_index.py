@@ -176,10 +176,11 @@ def test_another_label_set_drops_in(tmp_path: Path) -> None:
         zzu_row("P00001_E01", AHA_code="'C21';'L148'"),
         zzu_row("P00002_E01", AHA_code="'A2'"),
         zzu_row("P00003_E01", AHA_code="'A1'"),
+        zzu_row("P00004_E01", AHA_code="'C21'"),
     ]
     result = index("zzu", zzu_tree(tmp_path / "tree", rows), tmp_path / "out", f"labels.set={labels}")
     frame = agree(result, tmp_path / "out").set_index("record_id")
-    assert result["labels"] == {"NORMAL": 1, "TACHYCARDIA": 1, "LONGQT": 1}
+    assert result["labels"] == {"NORMAL": 1, "TACHYCARDIA": 2, "LONGQT": 1}
     assert list(frame.loc["P00001_E01", "labels"]) == ["TACHYCARDIA", "LONGQT"]
     assert result["excluded"] == {"no_label": 1}
     assert result["label_set"] == "three"
@@ -229,6 +230,58 @@ def test_a_mistake_is_one_clear_line(
     assert said in error
     assert "\n" not in error
     assert not (tmp_path / "out" / "result.json").exists()
+
+
+def refused(cohort: str, root: Path, out: Path, capsys: pytest.CaptureFixture[str], *more: str) -> str:
+    """The one line that an index ends with; its check ends with it too, and with the same exit code."""
+    words = ["--cohort", cohort, "--root", str(root), "--preset", "debug", *more, "tracking.enabled=false"]
+    assert main(VERB, ["--check", *words]) == 2
+    checked = capsys.readouterr().err.replace(f"{root}: ", "")
+    assert main(VERB, [*words, "--out", str(out)]) == 2
+    said = capsys.readouterr().err.strip().removeprefix("peace index: ")
+    assert "\n" not in said
+    assert said.removeprefix(f"{root}: ") in checked
+    assert not any((out / name).exists() for name in ("manifest.parquet", "result.json"))
+    return said
+
+
+def test_nothing_kept_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, out = tmp_path / "tree", tmp_path / "out"
+    index("ptbxl", ptbxl_tree(root, [ptbxl_row(str(number)) for number in range(1, 9)]), out)
+    first = (out / "manifest.parquet").read_bytes()
+    ptbxl_tree(root, [ptbxl_row(str(number), age="middle") for number in range(1, 9)])
+    said = refused("ptbxl", root, out, capsys)
+    assert said == (
+        "none of the 8 ptbxl records is kept. Main reason: bad_age (not an age): 8, such as ptbxl_database.csv line 2: "
+        "age 'middle'"
+    )
+    assert (out / "previous" / "manifest.parquet").read_bytes() == first, "set aside, not lost"
+
+
+def test_mangled_ids_stop_the_index_unless_they_are_allowed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [ptbxl_row(str(number), patient_id=f"{number // 2}.57E+04") for number in range(1, 31)]
+    root = ptbxl_tree(tmp_path / "tree", rows)
+    said = refused("ptbxl", root, tmp_path / "out", capsys)
+    assert "30 cells of patient_id were mangled by a spreadsheet (line 2, 3, 4, " in said
+    result = index("ptbxl", root, tmp_path / "out", "--allow-mangled-ids")
+    assert (result["kept"], result["patients"], result["notes"]["mangled_ids"]) == (30, 16, 30)
+    said = refused(
+        "ptbxl", ptbxl_tree(root, [row.replace("57E+04", "########") for row in rows[:1]]), tmp_path / "out", capsys,
+        "--allow-mangled-ids",
+    )  # fmt: skip
+    assert "no record is in val or test: the 1 kept records are of 1 patient" in said
+
+
+def test_more_left_out_than_usual_is_said_and_more_than_asked_for_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [ptbxl_row(str(number), scp_codes="NORM" if number < 15 else "\"{'NORM': 100}\"") for number in range(20)]
+    root = ptbxl_tree(tmp_path / "tree", rows)
+    result = index("ptbxl", root, tmp_path / "out")
+    assert f"WARNING: {result['warning']}" in capsys.readouterr().err
+    assert "15 of 20 ptbxl records (75%) are left out, where the paper leaves out 25%" in result["warning"]
+    assert "(limit: 0.5)" in refused("ptbxl", root, tmp_path / "strict", capsys, "--max-excluded", "0.5")
+    assert index("ptbxl", root, tmp_path / "strict", "--max-excluded", "0.8")["warning"] is None
 
 
 def test_the_module_runs_by_itself_and_starts_light() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,16 +174,35 @@ def test_another_recipe_starts_over(raw: Path, tmp_path: Path) -> None:
     assert ShardSet.open(tmp_path / "out").load("val").signal.shape[2] == 200
 
 
-def test_manifest_of_rejects_only(raw: Path, tmp_path: Path) -> None:
-    table = pd.read_parquet(raw / "manifest.parquet")
-    table[table["record_id"].isin(["r0001", "r0002"])].to_parquet(tmp_path / "manifest.parquet")
-    assert run(tmp_path / "manifest.parquet", tmp_path / "out") == 0
-    assert result_of(tmp_path / "out")["kept"] == 0
-    opened = ShardSet.open(tmp_path / "out")
-    assert (len(opened.load("train")), opened.statistics) == (0, {})
-    table[table["excluded"].notna()].to_parquet(tmp_path / "none.parquet")
-    assert run(tmp_path / "none.parquet", tmp_path / "empty") == 0
-    assert result_of(tmp_path / "empty")["kept"] == 0
+def test_nothing_kept_is_no_success(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither where all are rejected, nor where index left all out, nor over an earlier run that kept something."""
+    table, manifest, out = pd.read_parquet(raw / "manifest.parquet"), tmp_path / "manifest.parquet", tmp_path / "out"
+    table[:3].to_parquet(manifest)
+    assert run(manifest, out) == 0
+    assert ShardSet.open(out).load("train").signal.shape[0] == result_of(out)["kept"]
+    table[table["record_id"].isin(["r0001", "r0002"])].to_parquet(manifest)
+    said = refusal(capsys, manifest, out)
+    assert re.search(r"none of the 2 ptbxl records is kept\. Main reason: \w+ \(.+\): 1, such as r000[12]: ", said)
+    assert not (out / "result.json").exists()
+    assert not (out / "shards" / "_manifest.json").exists()
+    table[table["excluded"].notna()].to_parquet(manifest)
+    assert "Main reason: no_label (none of the labels): 2, such as out0" in refusal(
+        capsys, manifest, tmp_path / "empty"
+    )
+    assert list((tmp_path / "empty").glob("shards/*")) == []
+
+
+def test_more_left_out_than_asked_for_is_an_error(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refusal(capsys, raw / "manifest.parquet", tmp_path, "--max-excluded", "0.1")
+    assert "records (21%) are left out, where the paper leaves out 25%" in said
+    assert not (tmp_path / "result.json").exists()
+    assert run(raw / "manifest.parquet", tmp_path, "--max-excluded", "0.3") == 0
+    assert result_of(tmp_path)["warnings"] == []
+    assert run(raw / "manifest.parquet", tmp_path, "index.max_excluded.ptbxl=0.1") == 0
+    assert "WARNING: " in capsys.readouterr().err
+    assert len(result_of(tmp_path)["warnings"]) == 1
 
 
 def test_two_manifests_at_once(tmp_path: Path) -> None:

@@ -96,6 +96,14 @@ def check_folder(cohort: str, root: Path) -> None:
     flat_zzu = cohort == "zzu" and any(re.fullmatch(r"P\d\d", name) for name in names)  # unpacked without Child_ecg/
     if known.signals not in names and not flat_zzu:
         raise DataError(f"{root} has no {known.signals}/ folder, where the recordings are: {holds}")
+    signals = root / known.signals
+    if (signals / known.signals).is_dir():
+        others = (found.name for found in signals.iterdir() if found.is_dir() and found.name != known.signals)
+        if all(name.startswith((".", "__MACOSX")) for name in others):
+            raise DataError(
+                f"{root} was unpacked twice: the recordings are in {known.signals}/{known.signals}/, not in "
+                f"{known.signals}/; move {signals / known.signals} one folder up"
+            )
 
 
 def _hint(cohort: str, root: Path, names: set[str]) -> str:

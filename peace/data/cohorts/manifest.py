@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 from peace.core.errors import DataError, nearest
 from peace.core.files import replacing
 from peace.core.storage import nearby
+from peace.data.cohorts.cells import OLDEST_DAYS
+from peace.data.cohorts.tables import CsvTable
 
 SCHEMA = pa.schema(
     [
@@ -31,6 +33,7 @@ SCHEMA = pa.schema(
         pa.field("excluded", pa.string()),
     ]
 )
+LONGEST_SHOWN = 60  # characters of a cell in a message
 # The reasons by which a record is excluded, each with its meaning.
 EXCLUSIONS: dict[str, str] = {
     "malformed_row": "a row that could not be parsed",
@@ -48,8 +51,6 @@ EXCLUSIONS: dict[str, str] = {
     "unusable_report": "the cart could not read the recording",
     "no_label": "none of the labels",
 }
-DAYS_PER_YEAR = 365.25
-OLDEST_DAYS = 125 * DAYS_PER_YEAR  # an age beyond this is a mistake of the table
 
 
 @dataclass
@@ -59,7 +60,8 @@ class CohortIndex:
     `frame`: record_id, patient_id, path (relative to `base`), age_days (nullable Int64), sex (male, female or null),
     n_leads, excluded (null or the reason). `targets`: (records, labels) flags. `audit`: one row a code or report line
     met, see peace.data.cohorts.audit. `notes`: counts of what was odd and yet not a record's exclusion.
-    `official_split`: a split by the data set's authors, null where a record has none.
+    `official_split`: a split by the data set's authors, null where a record has none. `examples`: by reason the first
+    row that it excludes.
     """
 
     cohort: str
@@ -69,6 +71,7 @@ class CohortIndex:
     audit: pd.DataFrame
     notes: dict[str, int] = field(default_factory=dict)
     official_split: pd.Series | None = None
+    examples: dict[str, str] = field(default_factory=dict)
 
     @property
     def kept(self) -> npt.NDArray[np.bool_]:
@@ -77,37 +80,51 @@ class CohortIndex:
 
 
 class Exclusions:
-    """The reason by which each record is left out; the first one given stands."""
+    """The reason by which each record of a table is left out; the first one given stands."""
 
-    def __init__(self, records: int) -> None:
-        self._reasons = np.full(records, None, dtype=object)
+    def __init__(self, table: CsvTable) -> None:
+        self._table = table
+        self._reasons = np.full(len(table.frame), None, dtype=object)
+        self.examples: dict[str, str] = {}
 
-    def add(self, where: Any, reason: str) -> None:
-        """Exclude the records at which the (records,) flags are set, unless they are excluded already."""
-        flags = np.asarray(where, dtype=bool)
-        self._reasons[flags & (self._reasons == None)] = reason  # noqa: E711 - elementwise
+    def add(self, where: Any, reason: str, column: str) -> None:
+        """Exclude the records at which the (records,) flags are set, unless they are excluded already.
+
+        `column` holds the cell that an example shows.
+        """
+        flags = np.asarray(where, dtype=bool) & (self._reasons == None)  # noqa: E711 - elementwise
+        self._reasons[flags] = reason
+        if flags.any():
+            first = self._table.frame.loc[flags.argmax(), ["line", column]]
+            told = example(self._table, int(first["line"]), f"{column} {shown(first[column])}")
+            self.examples.setdefault(reason, told)
 
     def column(self) -> pd.Series:
         return pd.Series(self._reasons, dtype="str")
 
 
-def with_malformed(index: CohortIndex, malformed: Sequence[tuple[int, str]]) -> CohortIndex:
+def example(table: CsvTable, line: int, what: str) -> str:
+    """A row of a table as a message names it."""
+    return f"{table.path.name} line {line}: {what}"
+
+
+def shown(cell: str) -> str:
+    """A cell as a message shows it: one short line."""
+    return repr(cell if len(cell) <= LONGEST_SHOWN else cell[:LONGEST_SHOWN] + "...")
+
+
+def with_malformed(index: CohortIndex, table: CsvTable) -> CohortIndex:
     """Add the rows of the cohort's table that could not be parsed, excluded as malformed_row."""
-    if not malformed:
+    if not table.malformed:
         return index
-    ids = [f"@line-{line}" for line, _ in malformed]
+    index.examples["malformed_row"] = example(table, *table.malformed[0])
+    ids = [f"@line-{line}" for line, _ in table.malformed]
     rows = pd.DataFrame({"record_id": ids, "patient_id": "", "path": "", "n_leads": 0, "excluded": "malformed_row"})
     index.frame = pd.concat([index.frame, rows.astype(index.frame[list(rows)].dtypes)], ignore_index=True)
     index.targets = np.vstack([index.targets, np.zeros((len(rows), index.targets.shape[1]), dtype=bool)])
     if index.official_split is not None:
         index.official_split = index.official_split.reindex(index.frame.index)
     return index
-
-
-def safe_paths(paths: pd.Series) -> pd.Series:
-    """True where a relative path stays inside the tree: not empty, not absolute, without .. or control characters."""
-    unsafe = r"(?:^|/)\.{1,2}(?:/|$)|^/|^~|\\|^[A-Za-z]:|[\x00-\x1f\x7f]|//|/$"
-    return (paths != "") & ~paths.str.contains(unsafe, regex=True)
 
 
 def unique_ids(ids: pd.Series, lines: pd.Series) -> pd.Series:

@@ -11,8 +11,9 @@ import pandas as pd
 
 from peace.config import Config
 from peace.data.cohorts.audit import EXAMPLES, Entry, Met, audit_frame
-from peace.data.cohorts.manifest import CohortIndex, Exclusions, safe_paths, unique_ids, with_malformed
-from peace.data.cohorts.tables import read_table
+from peace.data.cohorts.cells import known_ids, safe_paths, tidy_paths
+from peace.data.cohorts.manifest import CohortIndex, Exclusions, unique_ids, with_malformed
+from peace.data.cohorts.tables import CsvTable, read_table
 from peace.data.labels import LabelSet, Reading, normalise
 
 REPORT = tuple(f"report_{number}" for number in range(18))
@@ -26,51 +27,60 @@ def read(root: Path, labels: LabelSet, config: Config) -> CohortIndex:
     Reports are joined on (subject_id, study_id): subject_id alone would give each study all of its patient's reports.
     The tables hold no age and no sex.
     """
+    allowed = config.index.mangled_ids == "allow"
     table = read_table(root / "record_list.csv", ["subject_id", "study_id", "path"])
-    frame = table.frame
     reports = read_table(root / "machine_measurements.csv", ["subject_id", "study_id", *REPORT])
-    studies = _keys(frame)
+    patients, ids, mangled = _ids(table, allowed)
+    reports_of = _ids(reports, allowed)
+    studies = patients + "/" + ids
     studies_unique = pd.Index(studies.unique())
-    place = studies_unique.get_indexer(_keys(reports.frame))  # measurement row -> study, -1 where there is none
+    # measurement row -> study, -1 where there is none
+    place = studies_unique.get_indexer(reports_of[0] + "/" + reports_of[1])
     line_flags, line_unusable, audit = _read_lines(reports.frame, labels)
     targets = labels.resolve_report(_gather(line_flags, place, len(studies_unique)))
     unusable = _gather(line_unusable[:, np.newaxis], place, len(studies_unique))[:, 0]
     measured = np.zeros(len(studies_unique), dtype=bool)
     measured[place[place >= 0]] = True
     study = studies_unique.get_indexer(studies)
-    safe = safe_paths(frame["path"])
+    paths = tidy_paths(table.frame["path"])
+    safe = safe_paths(paths)
 
-    excluded = Exclusions(len(frame))
-    excluded.add(frame["study_id"] == "", "no_record_id")
-    excluded.add(frame["study_id"].duplicated(), "duplicate_record_id")
-    excluded.add(frame["subject_id"] == "", "no_patient_id")
-    excluded.add(~safe, "bad_path")
-    excluded.add(frame["path"].duplicated(), "duplicate_path")
-    excluded.add(~measured[study], "no_measurements")
-    excluded.add(unusable[study], "unusable_report")
-    excluded.add(~targets[study].any(axis=1), "no_label")
+    excluded = Exclusions(table)
+    excluded.add(ids == "", "no_record_id", "study_id")
+    excluded.add(ids.duplicated(), "duplicate_record_id", "study_id")
+    excluded.add(patients == "", "no_patient_id", "subject_id")
+    excluded.add(~safe, "bad_path", "path")
+    excluded.add(paths.duplicated(), "duplicate_path", "path")
+    excluded.add(~measured[study], "no_measurements", "study_id")
+    excluded.add(unusable[study], "unusable_report", "study_id")
+    excluded.add(~targets[study].any(axis=1), "no_label", "study_id")
 
     records = pd.DataFrame(
         {
-            "record_id": unique_ids(frame["study_id"], frame["line"]),
-            "patient_id": frame["subject_id"],
-            "path": frame["path"].where(safe, ""),
-            "age_days": pd.Series(pd.NA, index=frame.index, dtype="Int64"),
-            "sex": pd.Series(None, index=frame.index, dtype="str"),
+            "record_id": unique_ids(ids, table.frame["line"]),
+            "patient_id": patients,
+            "path": paths.where(safe, ""),
+            "age_days": pd.Series(pd.NA, index=ids.index, dtype="Int64"),
+            "sex": pd.Series(None, index=ids.index, dtype="str"),
             "n_leads": 12,
             "excluded": excluded.column(),
         }
     )
     notes = {
+        "mangled_ids": mangled + reports_of[2],
         "measurement_rows_malformed": len(reports.malformed),
         "measurement_rows_without_record": int((place < 0).sum()),
         "measurement_rows_repeated": int(pd.Series(place[place >= 0]).duplicated().sum()),
     }
-    return with_malformed(CohortIndex("mimic", root, records, targets[study], audit, notes), table.malformed)
+    index = CohortIndex("mimic", root, records, targets[study], audit, notes, None, excluded.examples)
+    return with_malformed(index, table)
 
 
-def _keys(frame: pd.DataFrame) -> pd.Series:
-    return frame["subject_id"] + "/" + frame["study_id"]
+def _ids(table: CsvTable, allow_mangled: bool) -> tuple[pd.Series, pd.Series, int]:
+    """The patient and the study of each row, and how many of them are mangled."""
+    patients, mangled_patients = known_ids(table, "subject_id", allow_mangled)
+    studies, mangled_studies = known_ids(table, "study_id", allow_mangled)
+    return patients, studies, mangled_patients + mangled_studies
 
 
 def _gather(flags: Flags, place: npt.NDArray[np.intp], studies: int) -> Flags:

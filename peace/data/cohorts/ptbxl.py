@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,27 +11,17 @@ import pandas as pd
 
 from peace.config import Config
 from peace.data.cohorts.audit import Entry, Met, audit_frame
-from peace.data.cohorts.manifest import (
-    DAYS_PER_YEAR,
-    OLDEST_DAYS,
-    CohortIndex,
-    Exclusions,
-    age_in_days,
-    safe_paths,
-    unique_ids,
-    with_malformed,
-)
+from peace.data.cohorts.cells import FRACTION, Ages, known_ids, read_ages, safe_paths, tidy_paths, whole
+from peace.data.cohorts.manifest import CohortIndex, Exclusions, age_in_days, unique_ids, with_malformed
+from peace.data.cohorts.scp_codes import Codes, parse_codes
 from peace.data.cohorts.tables import read_table
 from peace.data.labels import LabelSet
 
 COLUMNS = ("ecg_id", "patient_id", "age", "sex", "scp_codes", "filename_hr")
 FOLD = ("strat_fold",)
-OVER_89 = 300.0  # years: what the data set writes for everyone above 89; read as 90, the least that it can mean
+OVER_89 = "300"  # years: what the data set writes for everyone above 89; read as 90, the least that it can mean
 FOLDS = {**{str(fold): "train" for fold in range(1, 9)}, "9": "val", "10": "test"}
 SEX = {"0": "male", "1": "female"}
-LONGEST_CODES = 10_000  # characters; real entries have under 200
-
-Codes = dict[str, float]
 
 
 def read(root: Path, labels: LabelSet, config: Config) -> CohortIndex:
@@ -44,41 +34,46 @@ def read(root: Path, labels: LabelSet, config: Config) -> CohortIndex:
     frame = table.frame
     statements = _statements(root / "scp_statements.csv")
     codes = _parse_codes(frame["scp_codes"])
-    ids = unique_ids(frame["ecg_id"], frame["line"])
+    allowed = config.index.mangled_ids == "allow"
+    ecg_ids, mangled_records = known_ids(table, "ecg_id", allowed)
+    patients, mangled_patients = known_ids(table, "patient_id", allowed)
+    ids = unique_ids(ecg_ids, frame["line"])
     targets, audit = _label(codes, ids, labels, statements)
-    patients = _whole(frame["patient_id"])
-    years, bad_age = _years(frame["age"])
-    official = _whole(frame["strat_fold"]).map(FOLDS)
-    safe = safe_paths(frame["filename_hr"])
+    ages = read_years(frame["age"])
+    official = whole(frame["strat_fold"]).map(FOLDS)
+    paths = tidy_paths(frame["filename_hr"])
+    safe = safe_paths(paths)
 
-    excluded = Exclusions(len(frame))
-    excluded.add(frame["ecg_id"] == "", "no_record_id")
-    excluded.add(frame["ecg_id"].duplicated(), "duplicate_record_id")
-    excluded.add(patients == "", "no_patient_id")
-    excluded.add(~safe, "bad_path")
-    excluded.add(frame["filename_hr"].duplicated(), "duplicate_path")
-    excluded.add(bad_age, "bad_age")
-    excluded.add([parsed is None for parsed in codes], "bad_codes")
+    excluded = Exclusions(table)
+    excluded.add(ecg_ids == "", "no_record_id", "ecg_id")
+    excluded.add(ecg_ids.duplicated(), "duplicate_record_id", "ecg_id")
+    excluded.add(patients == "", "no_patient_id", "patient_id")
+    excluded.add(~safe, "bad_path", "filename_hr")
+    excluded.add(paths.duplicated(), "duplicate_path", "filename_hr")
+    excluded.add(ages.bad, "bad_age", "age")
+    excluded.add([parsed is None for parsed in codes], "bad_codes", "scp_codes")
     if config.split.official_folds:
-        excluded.add(official.isna(), "no_fold")
-    excluded.add(~targets.any(axis=1), "no_label")
+        excluded.add(official.isna(), "no_fold", "strat_fold")
+    excluded.add(~targets.any(axis=1), "no_label", "scp_codes")
 
     records = pd.DataFrame(
         {
             "record_id": ids,
             "patient_id": patients,
-            "path": frame["filename_hr"].where(safe, ""),
-            "age_days": age_in_days(years * DAYS_PER_YEAR),
-            "sex": _whole(frame["sex"]).map(SEX),
+            "path": paths.where(safe, ""),
+            "age_days": age_in_days(ages.days),
+            "sex": whole(frame["sex"]).map(SEX),
             "n_leads": 12,
             "excluded": excluded.column(),
         }
     )
     notes = {
+        "mangled_ids": mangled_records + mangled_patients,
         "sex_unknown": int(records["sex"].isna().sum()),
         "unknown_codes": int((audit["decided"] == "unknown code").sum()),
     }
-    return with_malformed(CohortIndex("ptbxl", root, records, targets, audit, notes, official), table.malformed)
+    index = CohortIndex("ptbxl", root, records, targets, audit, notes, official, excluded.examples)
+    return with_malformed(index, table)
 
 
 def _statements(path: Path) -> dict[str, tuple[str, str]]:
@@ -93,24 +88,13 @@ def _statements(path: Path) -> dict[str, tuple[str, str]]:
 
 
 def _is_one(text: str) -> bool:
-    return text.removesuffix(".0") == "1"
+    return re.fullmatch(rf"1{FRACTION}", text) is not None
 
 
 def _parse_codes(column: pd.Series) -> list[Codes | None]:
-    """The scp_codes of each record (a Python dict literal: code -> likelihood), or None where it is not one."""
+    """The scp_codes of each record, or None where they cannot be parsed."""
     parsed = {text: parse_codes(text) for text in column.unique()}
     return [parsed[text] for text in column]
-
-
-def parse_codes(text: str) -> Codes | None:
-    """Code -> likelihood of one cell of scp_codes, or None where it is no Python dict literal of numbers."""
-    if len(text) > LONGEST_CODES:
-        return None
-    try:
-        value = ast.literal_eval(text)
-        return {str(code): float(likelihood) for code, likelihood in value.items()}
-    except (ValueError, SyntaxError, TypeError, AttributeError, MemoryError, RecursionError):
-        return None
 
 
 def _label(
@@ -143,15 +127,6 @@ def _label(
     return targets, audit_frame(entries, labels.labels)
 
 
-def _whole(column: pd.Series) -> pd.Series:
-    """Ids and codes that pandas once wrote as floats (15709.0) without their fraction."""
-    return column.str.replace(r"\.0+$", "", regex=True)
-
-
-def _years(column: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """(ages in years, NaN where not given; flags of those that are no age)."""
-    years = pd.to_numeric(column, errors="coerce").astype("float64")
-    years = years.mask(years == OVER_89, 90.0)
-    given = (column != "") & (column.str.lower() != "nan")
-    bad = given & ~((years >= 0) & (years * DAYS_PER_YEAR <= OLDEST_DAYS))
-    return years, bad
+def read_years(column: pd.Series) -> Ages:
+    """Ages given in years, 300 among them for everyone above 89."""
+    return read_ages(column.mask(whole(column) == OVER_89, "90"), "years")

@@ -14,22 +14,15 @@ import pandas as pd
 from peace.config import Config
 from peace.core.storage import nearby
 from peace.data.cohorts.audit import Entry, Met, audit_frame
-from peace.data.cohorts.manifest import (
-    OLDEST_DAYS,
-    CohortIndex,
-    Exclusions,
-    age_in_days,
-    safe_paths,
-    unique_ids,
-    with_malformed,
-)
+from peace.data.cohorts.cells import ABSENT, CURLY, known_ids, read_ages, safe_paths, tidy_paths, whole
+from peace.data.cohorts.manifest import CohortIndex, Exclusions, age_in_days, unique_ids, with_malformed
 from peace.data.cohorts.tables import read_table
 from peace.data.labels import LabelSet
 
 COLUMNS = ("Filename", "ECG_ID", "Patient_ID", "Age", "Gender", "Lead", "AHA_code", "CHN_code")
 SIGNALS = "Child_ecg"  # the folder that the Filename column leaves out
-ABSENT = ("", "Null", "null", "NULL", "N/A", "nan")
-DAYS = r"^(\d{1,6})(?:\.0+)?\s*[dD]$"  # ages are written 3714d
+LEADS = ("12", "9")
+QUOTED_LIST = re.compile(r"\[?\s*('[^']*'(?:\s*[;,|]\s*'[^']*')*)[\s;]*\]?")  # however its entries are parted
 SEX = {"male": "male", "female": "female"}
 
 
@@ -38,51 +31,62 @@ def read(root: Path, labels: LabelSet, config: Config) -> CohortIndex:
     table = read_table(root / "AttributesDictionary.csv", COLUMNS)
     frame = table.frame
     modified, either = config.labels.modified_codes, config.labels.code_columns == "either"
-    ids = frame["ECG_ID"].mask(frame["ECG_ID"].isin(ABSENT), "")
+    allowed = config.index.mangled_ids == "allow"
+    ids, mangled_records = known_ids(table, "ECG_ID", allowed)
+    patients, mangled_patients = known_ids(table, "Patient_ID", allowed)
+    ids, patients = tidy_ids(ids, patients)
     names = unique_ids(ids, frame["line"])
     aha, chn = _parse_codes(frame["AHA_code"]), _parse_codes(frame["CHN_code"])
     targets, entries = _label(aha, names, labels, "aha", modified, code_book(root, 1), counts=True)
     chn_targets, chn_entries = _label(chn, names, labels, "chn", modified, code_book(root, 2), counts=either)
     if either:
         targets |= chn_targets
-    days = pd.to_numeric(frame["Age"].str.extract(DAYS, expand=False), errors="coerce").astype("float64")
-    bad_age = ~frame["Age"].isin(ABSENT) & ~(days <= OLDEST_DAYS)
-    leads = frame["Lead"].str.replace(r"\.0+$", "", regex=True)
-    patients = frame["Patient_ID"].mask(frame["Patient_ID"].isin(ABSENT), "")
-    safe = safe_paths(frame["Filename"])
+    ages = read_ages(frame["Age"], bare="")
+    leads = whole(frame["Lead"])
+    paths = tidy_paths(frame["Filename"]).str.removeprefix(f"{SIGNALS}/")
+    safe = safe_paths(paths)
 
-    excluded = Exclusions(len(frame))
-    excluded.add(ids == "", "no_record_id")
-    excluded.add(ids.duplicated(), "duplicate_record_id")
-    excluded.add(patients == "", "no_patient_id")
-    excluded.add(~safe, "bad_path")
-    excluded.add(frame["Filename"].duplicated(), "duplicate_path")
-    excluded.add(bad_age, "bad_age")
-    excluded.add([parsed is None for parsed in aha], "bad_codes")
-    excluded.add(~leads.isin(["12", "9"]), "bad_lead_count")
+    excluded = Exclusions(table)
+    excluded.add(ids == "", "no_record_id", "ECG_ID")
+    excluded.add(ids.duplicated(), "duplicate_record_id", "ECG_ID")
+    excluded.add(patients == "", "no_patient_id", "Patient_ID")
+    excluded.add(~safe, "bad_path", "Filename")
+    excluded.add(paths.duplicated(), "duplicate_path", "Filename")
+    excluded.add(ages.bad, "bad_age", "Age")
+    excluded.add([parsed is None for parsed in aha], "bad_codes", "AHA_code")
+    excluded.add(~leads.isin(LEADS), "bad_lead_count", "Lead")
     if config.leads.require == 12:
-        excluded.add(leads == "9", "nine_leads")
-    excluded.add(~targets.any(axis=1), "no_label")
+        excluded.add(leads == "9", "nine_leads", "Lead")
+    excluded.add(~targets.any(axis=1), "no_label", "AHA_code")
 
     records = pd.DataFrame(
         {
             "record_id": names,
             "patient_id": patients,
-            "path": frame["Filename"].where(safe, ""),
-            "age_days": age_in_days(days),
-            "sex": frame["Gender"].str.strip("'\" ").str.lower().map(SEX),
-            "n_leads": leads.where(leads.isin(["12", "9"]), "0").astype("int64"),
+            "path": paths.where(safe, ""),
+            "age_days": age_in_days(ages.days),
+            "sex": frame["Gender"].str.translate(CURLY).str.strip("'\" ").str.lower().map(SEX),
+            "n_leads": leads.where(leads.isin(LEADS), "0").astype("int64"),
             "excluded": excluded.column(),
         }
     )
     audit = audit_frame([*entries, *chn_entries], labels.labels)
     notes = {
+        "mangled_ids": mangled_records + mangled_patients,
         "sex_unknown": int(records["sex"].isna().sum()),
         "unknown_codes": int((audit["decided"] == "unknown code").sum()),
     }
     base = root / SIGNALS if (root / SIGNALS).is_dir() else root
-    index = CohortIndex("zzu", base, records, targets, audit, notes)
-    return with_malformed(index, table.malformed)
+    index = CohortIndex("zzu", base, records, targets, audit, notes, None, excluded.examples)
+    return with_malformed(index, table)
+
+
+def tidy_ids(records: pd.Series, patients: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Ids in capitals, and a patient's as their record has it where the number is the same: 3763 is P03763."""
+    records, patients = (ids.str.replace(r"^p([0-9].*)", r"P\1", regex=True) for ids in (records, patients))
+    own = records.str.extract(r"^(P[0-9]{5})_E[0-9]+$", expand=False)
+    number = patients.str.extract(r"^P?0*([0-9]{1,5})$", expand=False)
+    return records, patients.mask(number == own.str[1:].str.lstrip("0"), own)
 
 
 def parse_entries(text: str) -> list[str] | None:
@@ -90,8 +94,11 @@ def parse_entries(text: str) -> list[str] | None:
 
     An entry is one code with its modifier, or prose, and is never split at a plus sign. An absent column has none.
     """
-    if text in ABSENT:
+    if text.lower() in ABSENT:
         return []
+    text = re.sub(r'"([^"]*)"', r"'\1'", text.translate(CURLY))
+    if listed := QUOTED_LIST.fullmatch(text):
+        return [entry.strip() for entry in re.findall(r"'([^']*)'", listed.group(1)) if entry.strip()]
     entries = [entry.strip() for entry in text.split(";")]
     whole = [entry[1:-1] if re.fullmatch(r"'[^']*'", entry) else entry for entry in entries]
     if any("'" in entry for entry in whole):
@@ -160,4 +167,4 @@ def code_book(root: Path, column: int) -> dict[str, str]:
             rows = [row for row in csv.reader(stream) if len(row) == 3]
     except (OSError, csv.Error):
         return {}
-    return {row[column].replace(" ", ""): row[0] for row in rows[1:] if row[column].strip() not in ABSENT}
+    return {row[column].replace(" ", ""): row[0] for row in rows[1:] if row[column].strip().lower() not in ABSENT}

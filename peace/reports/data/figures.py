@@ -199,9 +199,15 @@ def amplitude(cohorts: Mapping[str, Mapping[str, Any]], leads: Sequence[str], ti
     axes.set_ylabel("peak to peak in mV", fontsize=9)
     axes.set_ylim(0, _top(cohorts, leads))
     axes.grid(axis="y", color="#eeeeee")
-    figure.legend(loc="outside upper right", ncols=max(1, len(cohorts)), frameon=False, fontsize=9)
+    _legend(figure, axes, len(cohorts))
     plain(axes)
     return png(figure)
+
+
+def _legend(figure: Figure, axes: Axes, columns: int) -> None:
+    """A legend above the axes, where anything was drawn that it names."""
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside upper right", ncols=columns, frameon=False, fontsize=9)
 
 
 def _top(cohorts: Mapping[str, Mapping[str, Any]], leads: Sequence[str]) -> float:
@@ -239,6 +245,6 @@ def labels_by_split(counts: Mapping[str, Mapping[str, int]], splits: Mapping[str
     axes.set_xlim(-0.02 * highest, 1.05 * highest)
     axes.set_xlabel("% of the records of a split", fontsize=9)
     axes.grid(axis="x", color="#eeeeee")
-    figure.legend(loc="outside upper right", ncols=len(splits), frameon=False, fontsize=9)
+    _legend(figure, axes, len(splits))
     plain(axes)
     return png(figure)

@@ -78,7 +78,8 @@ def _audit_numbers(audit: pd.DataFrame) -> dict[str, Any]:
 
 def _first(audit: pd.DataFrame, check: str) -> list[dict[str, Any]]:
     """The most frequent strings of a part; a column that is not read says nothing about what is missed."""
-    rows = audit[(audit["check"] == check) & ~audit["decided"].str.startswith("column not read")]
+    unread = audit["decided"].astype("str").str.startswith("column not read")  # an empty audit has columns of no kind
+    rows = audit[(audit["check"] == check) & ~unread]
     rows = rows.sort_values(["count", "text"], ascending=[False, True]).head(AUDIT_ROWS)
     return [
         {

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from peace.data.cohorts.manifest import DAYS_PER_YEAR
+from peace.data.cohorts.cells import DAYS_PER_YEAR
 from peace.data.splits import SPLITS
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from peace.config import Config
 from peace.core.errors import ConfigError, DataError
 from peace.core.storage import is_remote
 from peace.data.cohorts import COHORTS, check_folder
+from peace.data.cohorts.outcome import Account, index_tree
 from peace.data.cohorts.validation import cohorts
 from peace.data.cohorts.validation.issues import Departure, Departures
 from peace.data.cohorts.validation.records import check_records
@@ -35,6 +36,10 @@ class Contract:
     """Kind of departure -> how often it was met, most frequent first."""
     departures: tuple[Departure, ...]
     """The first LISTED of each kind."""
+    account: Account | None = None
+    """What `peace index` counts, where it can read the tree."""
+    warning: str | None = None
+    """What `peace index` warns of."""
 
     @property
     def whole(self) -> int:
@@ -42,8 +47,18 @@ class Contract:
         return COHORTS[self.cohort].whole
 
 
-def check_tree(cohort: str, root: Path, labels: LabelSet, config: Config, every_header: bool = False) -> Contract:
-    """Check a cohort's tree; a sample of the headers is read, or every one. Raises ConfigError for a remote tree."""
+def check_tree(
+    cohort: str,
+    root: Path,
+    labels: LabelSet,
+    config: Config,
+    every_header: bool = False,
+    settled: Mapping[str, str] | None = None,
+) -> Contract:
+    """Check a cohort's tree, and what `peace index` makes of it; `settled` patients are those of --keep-splits.
+
+    A sample of the headers is read, or every one. Raises ConfigError for a remote tree.
+    """
     if is_remote(root):
         raise ConfigError(f"--root {root}: the check reads a local or mounted tree")
     root = root.absolute()
@@ -62,4 +77,13 @@ def check_tree(cohort: str, root: Path, labels: LabelSet, config: Config, every_
         if records > COHORTS[cohort].whole:
             told = f"{records:,} records, where the published tree has {COHORTS[cohort].whole:,}"
             found.add("too_many", name, None, told)
-    return Contract(cohort, records, headers, dict(found.counts.most_common()), tuple(found.listed))
+    account = warning = None
+    try:
+        outcome = index_tree(cohort, root, labels, config, settled)
+        account, warning, refusal = outcome.account, outcome.warning, outcome.refusal
+    except DataError as error:
+        refusal = str(error).removeprefix(f"{root}: ")
+    if refusal is not None:
+        found.add("refused", str(root), None, refusal)
+        found.listed.insert(0, found.listed.pop())  # the verdict stands before what led to it
+    return Contract(cohort, records, headers, dict(found.counts.most_common()), tuple(found.listed), account, warning)

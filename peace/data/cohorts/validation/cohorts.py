@@ -12,15 +12,15 @@ from peace.config import Config
 from peace.data.cohorts import mimic as mimic_reader
 from peace.data.cohorts import ptbxl as ptbxl_reader
 from peace.data.cohorts import zzu as zzu_reader
-from peace.data.cohorts.manifest import DAYS_PER_YEAR, OLDEST_DAYS
-from peace.data.cohorts.validation.columns import WHOLE, Checked, open_table
+from peace.data.cohorts.cells import CURLY, FRACTION, read_ages, whole
+from peace.data.cohorts.scp_codes import parse_codes
+from peace.data.cohorts.validation.columns import Checked, open_table
 from peace.data.cohorts.validation.issues import Departures, cell
 from peace.data.cohorts.validation.records import Expected
 from peace.data.labels import LabelSet
 
 OLDEST_CHILD_DAYS = 18 * 366
 TEN_SECONDS = 5000
-LEADS = ("9", "12")
 
 Promised = tuple[str, pd.DataFrame, list[Expected]]
 
@@ -32,9 +32,9 @@ def mimic(found: Departures, root: Path, labels: LabelSet, config: Config) -> Pr
     reports = open_table(found, root, measured, ("subject_id", "study_id", *mimic_reader.REPORT), ("ecg_time",))
     for checked in (table, reports):
         if checked is not None:
-            checked.present("record_id", "study_id")
+            checked.ids("record_id", "study_id")
             checked.matches("record_id", "study_id", r"\d+", "a number")
-            checked.present("patient_id", "subject_id")
+            checked.ids("patient_id", "subject_id")
             checked.matches("patient_id", "subject_id", r"\d+", "a number")
             checked.dates("ecg_time")
     if table is None:
@@ -76,22 +76,25 @@ def zzu(found: Departures, root: Path, labels: LabelSet, config: Config) -> Prom
     table = open_table(found, root, name, zzu_reader.COLUMNS, ("Acquisition_date", "Sampling_point"))
     if table is None:
         return None
-    absent = zzu_reader.ABSENT
-    table.present("record_id", "ECG_ID", absent)
-    table.matches("record_id", "ECG_ID", r"P\d{5}_E\d+", "an id such as P03763_E01", absent)
+    table.ids("record_id", "ECG_ID")
+    table.ids("patient_id", "Patient_ID")
+    ids, patients = zzu_reader.tidy_ids(table.frame["ECG_ID"], table.frame["Patient_ID"])
+    sexes = table.frame["Gender"].str.translate(CURLY).str.replace('"', "'")
+    table.frame = table.frame.assign(ECG_ID=ids, Patient_ID=patients, Gender=sexes)
+    table.matches("record_id", "ECG_ID", r"P\d{5}_E\d+", "an id such as P03763_E01")
     table.unique("duplicate_id", "ECG_ID")
-    table.present("patient_id", "Patient_ID", absent)
-    table.matches("patient_id", "Patient_ID", r"P\d{5}", "an id such as P03763", absent)
-    table.matches("age", "Age", zzu_reader.DAYS.strip("^$"), "days such as 3714d", absent)
-    frame = table.frame
-    days = pd.to_numeric(frame["Age"].str.extract(zzu_reader.DAYS, expand=False), errors="coerce")
+    table.matches("patient_id", "Patient_ID", r"P\d{5}", "an id such as P03763")
+    ages = read_ages(table.frame["Age"], bare="")
+    table.flag("age", "Age", ages.bad, lambda age: f"Age {age} is not days such as 3714d")
+    days = ages.days.mask(ages.bad)
     table.flag("age", "Age", days > OLDEST_CHILD_DAYS, lambda age: f"Age {age} is beyond eighteen years")
-    table.matches("sex", "Gender", "'?(?:Male|Female)'?", "'Male' or 'Female'", absent)
-    table.dates("Acquisition_date", absent)
-    table.matches("samples", "Sampling_point", r"0*[1-9]\d*(?:\.0+)?", "a number of samples", absent)
-    leads = frame["Lead"].str.replace(r"\.0+$", "", regex=True)
-    table.flag("leads", "Lead", ~leads.isin(LEADS), lambda value: f"Lead {value} is neither 12 nor 9")
-    safe = table.paths("Filename")
+    table.matches("sex", "Gender", "'?(?:Male|Female)'?", "'Male' or 'Female'")
+    table.dates("Acquisition_date")
+    table.matches("samples", "Sampling_point", rf"0*[1-9]\d*{FRACTION}", "a number of samples")
+    leads = whole(table.frame["Lead"])
+    table.flag("leads", "Lead", ~leads.isin(zzu_reader.LEADS), lambda value: f"Lead {value} is neither 12 nor 9")
+    safe = table.paths("Filename", f"{zzu_reader.SIGNALS}/")
+    frame = table.frame
     own = [path.endswith(record) for path, record in zip(frame["Filename"], frame["ECG_ID"], strict=True)]
     table.flag(
         "other_record", "Filename", safe & ~pd.Series(own), lambda path: f"Filename {path} is not that of its ECG_ID"
@@ -100,7 +103,7 @@ def zzu(found: Departures, root: Path, labels: LabelSet, config: Config) -> Prom
     if config.labels.code_columns == "either":
         _zzu_codes(table, "CHN_code", zzu_reader.code_book(root, 2), labels)
     rows, folder = frame[safe], f"{zzu_reader.SIGNALS}/" if (root / zzu_reader.SIGNALS).is_dir() else ""
-    samples = pd.to_numeric(rows["Sampling_point"], errors="coerce")
+    samples = pd.to_numeric(whole(rows["Sampling_point"]), errors="coerce")
     return (
         name,
         rows,
@@ -135,23 +138,21 @@ def ptbxl(found: Departures, root: Path, labels: LabelSet, config: Config) -> Pr
     table = open_table(found, root, name, ptbxl_reader.COLUMNS, ("strat_fold", "recording_date"))
     if table is None:
         return None
-    table.present("record_id", "ecg_id")
+    table.ids("record_id", "ecg_id")
     table.matches("record_id", "ecg_id", r"\d+", "a number")
     table.unique("duplicate_id", "ecg_id")
-    table.present("patient_id", "patient_id")
-    table.matches("patient_id", "patient_id", WHOLE, "a number")
-    frame = table.frame
-    years = pd.to_numeric(frame["age"], errors="coerce")
-    oldest = OLDEST_DAYS / DAYS_PER_YEAR
-    bad = table.given("age", ("", "nan")) & ~(years.between(0, oldest) | (years == ptbxl_reader.OVER_89))
+    table.ids("patient_id", "patient_id")
+    table.matches("patient_id", "patient_id", r"\d+", "a number")
+    bad = ptbxl_reader.read_years(table.frame["age"]).bad
     table.flag(
         "age", "age", bad, lambda age: f"age {age} is neither an age in years nor 300, which stands for 90 and more"
     )
-    table.matches("sex", "sex", r"[01](?:\.0+)?", "0 (male) or 1 (female)", ("", "nan"))
-    table.matches("fold", "strat_fold", r"(?:[1-9]|10)(?:\.0+)?", "a fold from 1 to 10")
+    table.matches("sex", "sex", rf"[01]{FRACTION}", "0 (male) or 1 (female)")
+    table.matches("fold", "strat_fold", rf"(?:[1-9]|10){FRACTION}", "a fold from 1 to 10")
     table.dates("recording_date")
     _scp_codes(table, statements)
     safe = table.paths("filename_hr")
+    frame = table.frame
     numbers = frame["ecg_id"].str.zfill(5) + "_hr"
     own = [path.endswith(number) for path, number in zip(frame["filename_hr"], numbers, strict=True)]
     table.flag(
@@ -165,11 +166,11 @@ def ptbxl(found: Departures, root: Path, labels: LabelSet, config: Config) -> Pr
 
 
 def _scp_codes(table: Checked, statements: set[str] | None) -> None:
-    parsed = {text: ptbxl_reader.parse_codes(text) for text in table.frame["scp_codes"].unique()}
+    parsed = {text: parse_codes(text) for text in table.frame["scp_codes"].unique()}
     torn = table.frame["scp_codes"].map(lambda text: parsed[text] is None)
     table.flag("codes", "scp_codes", torn, lambda text: f"scp_codes {text} is not code: likelihood, in braces")
     odd = table.frame["scp_codes"].map(
-        lambda text: any(not 0 <= likelihood <= 100 for likelihood in (parsed[text] or {}).values())
+        lambda text: any(likelihood < 0 or likelihood > 100 for likelihood in (parsed[text] or {}).values())
     )
     table.flag("likelihood", "scp_codes", odd, lambda text: f"scp_codes {text} has a likelihood beyond 0 to 100")
     if statements is not None:
@@ -185,7 +186,7 @@ def _statements(found: Departures, root: Path, labels: LabelSet) -> set[str] | N
     if table is None:
         return None
     table.unique("statements", "")
-    table.matches("statements", "diagnostic", r"1(?:\.0+)?", "1 or blank")
+    table.matches("statements", "diagnostic", rf"1{FRACTION}", "1 or blank")
     frame = table.frame
     bare = table.given("diagnostic") & (frame["diagnostic_subclass"] == "")
     table.flag("statements", "", bare, lambda code: f"{code} is diagnostic and has no diagnostic_subclass")

@@ -10,12 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from peace.core.errors import DataError, nearest
-from peace.data.cohorts.manifest import safe_paths
+from peace.data.cohorts.cells import absent, read_ids, safe_paths, tidy_paths
 from peace.data.cohorts.tables import columns_of, encoding_of, read_table
 from peace.data.cohorts.validation.issues import Departures, cell
 
 DATE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
-WHOLE = r"\d+(?:\.0+)?"
 
 
 class Checked:
@@ -24,18 +23,23 @@ class Checked:
     def __init__(self, found: Departures, name: str, frame: pd.DataFrame) -> None:
         self.found, self.name, self.frame = found, name, frame
 
-    def given(self, column: str, absent: Sequence[str] = ("",)) -> pd.Series:
+    def given(self, column: str) -> pd.Series:
         """(rows,) flags of cells that hold something."""
-        return ~self.frame[column].isin(absent)
+        return ~absent(self.frame[column])
 
-    def matches(self, kind: str, column: str, pattern: str, words: str, absent: Sequence[str] = ("",)) -> None:
+    def matches(self, kind: str, column: str, pattern: str, words: str) -> None:
         """Every cell that is not absent matches a pattern: it is `words`."""
-        bad = self.given(column, absent) & ~self.frame[column].str.fullmatch(pattern)
+        bad = self.given(column) & ~self.frame[column].str.fullmatch(pattern)
         self.flag(kind, column, bad, lambda value: f"{column} {value} is not {words}")
 
-    def present(self, kind: str, column: str, absent: Sequence[str] = ("",)) -> None:
-        """No cell is absent."""
-        self.flag(kind, column, ~self.given(column, absent), lambda value: f"{column} is {value}, where one is needed")
+    def ids(self, kind: str, column: str) -> None:
+        """Every cell holds an id that no spreadsheet has changed; the frame has the ids as the reader takes them."""
+        ids = read_ids(self.frame[column])
+        self.flag(kind, column, ids.values == "", lambda value: f"{column} is {value}, where one is needed")
+        self.flag(
+            kind, column, ids.mangled != "", lambda value: f"{column} {value} was mangled by a spreadsheet: it is no id"
+        )
+        self.frame = self.frame.assign(**{column: ids.values.mask(ids.mangled != "", "")})
 
     def flag(self, kind: str, column: str, bad: pd.Series, told: Callable[[str], str]) -> None:
         """Note the flagged rows; `told` puts the cell of `column` into words."""
@@ -51,15 +55,19 @@ class Checked:
             for value, line in zip(again[column], again["line"], strict=True)
         )
 
-    def dates(self, column: str, absent: Sequence[str] = ("",)) -> None:
+    def dates(self, column: str) -> None:
         """Every cell is YYYY-MM-DD hh:mm:ss and exists in the calendar."""
         values = self.frame[column]
         known = pd.to_datetime(values, format="%Y-%m-%d %H:%M:%S", errors="coerce").notna()
-        bad = self.given(column, absent) & ~(known & values.str.fullmatch(DATE))
+        bad = self.given(column) & ~(known & values.str.fullmatch(DATE))
         self.flag("date", column, bad, lambda value: f"{column} {value} is not a date such as 2022-09-03 03:31:50")
 
-    def paths(self, column: str) -> npt.NDArray[np.bool_]:
-        """Every cell is a file inside the tree, and no other row's; gives the (rows,) flags of those."""
+    def paths(self, column: str, folder: str = "") -> npt.NDArray[np.bool_]:
+        """Every cell is a file inside the tree, and no other row's; gives the (rows,) flags of those.
+
+        The frame has the paths as the reader takes them: tidied, without the `folder` that the column leaves out.
+        """
+        self.frame = self.frame.assign(**{column: tidy_paths(self.frame[column]).str.removeprefix(folder)})
         safe = safe_paths(self.frame[column])
         self.flag("path", column, ~safe, lambda value: f"{column} {value} is not a file inside the tree")
         self.unique("duplicate_path", column)
@@ -74,7 +82,7 @@ def open_table(
     path = root / name
     try:
         encoding = encoding_of(path)
-        header = columns_of(path)
+        header = columns_of(path, (*columns, *optional))
     except DataError as error:
         found.add("table", name, None, str(error).removeprefix(f"{path} "))
         return None

@@ -44,6 +44,7 @@ KINDS: dict[str, str] = {
     "header_length": "a header's number of samples is not the cohort's, or not the table's",
     "header_units": "a lead is not in mV, or not in 16-bit samples",
     "signal_size": "the .dat file is not as long as its header says",
+    "refused": "`peace index` makes no manifest of the tree",
     "too_many": "more records than the published tree has",
 }
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from peace.data.labels.schema import FindingRule, LineRule, ReportRules
 from peace.data.signal.leads import LEADS, lead_index
 
+DOUBTFUL = 2  # in arrays of targets: neither positive (1) nor negative (0)
 PLAIN = str.maketrans({"‘": "'", "’": "'", "`": "'", "´": "'", "′": "'", "“": '"', "”": '"', "‐": "-", "‑": "-"})
 DASHES = re.compile(r"\s*[–—―−]\s*")
 MARKS = " -*#>•.,;:!_=\"'"

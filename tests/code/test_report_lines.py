@@ -14,6 +14,7 @@ STATED = {
         Normal electrocardiogram | Summary: Normal ECG | Normal pediatric ECG
         Normal ECG for age | Within normal limits
         Otherwise normal ECG | Sinus bradycardia, otherwise normal ECG | Sinus rhythm with PVC(s). Otherwise normal ECG
+        Normal ECG - sinus rhythm | Normal ECG with sinus arrhythmia | Sinus rhythm, within normal limits
         Otherwise within normal limits | Normal sinus rhythm. Normal ECG. | ECG within normal limits
     """,
     "LAFB": """
@@ -97,11 +98,13 @@ DOUBTFUL = {
         Anterior infarct or LVH | LVH and/or ischemia
         QRS changes V3/V4 may be due to LVH but cannot rule out anterior infarct
         Q in V1/V2 may be due to LVH though septal infarct cannot be excluded | LVH may be present | Suspect LVH
+        LVH versus normal variant | Normal variant or LVH
+        LVH, may be normal for age | Voltage criteria for LVH, consider normal variant
     """,
     "RVH": """
         RSR' in V1 or V2, right VCD or RVH | RSR’ in V1 or V2, right VCD or RVH. | Consider RVH or posterior infarct
         Consider right ventricular hypertrophy | RVH, posterior infarct, or lead misplacement | RVH vs posterior infarct
-        Tall R wave in V2, consider RVH or posterior infarct
+        Tall R wave in V2, consider RVH or posterior infarct | Suspicious for RVH | RAD, consider RVH
     """,
     "LVH RVH": "LVH or RVH | Either LVH or RVH | Consider biventricular hypertrophy",
     "CRBBB RVH": "RBBB or RVH",
@@ -109,6 +112,7 @@ DOUBTFUL = {
         Consider acute ST elevation MI | Consider STEMI
         ST elevation, consider early repolarization, pericarditis, or injury
         Inferior ST-T abnormality may be age and gender related : consider normal variant | ST changes, borderline
+        ST elevation, early repolarization or pericarditis | ST elevation or early repolarization
         Nonspecific ST-T abnormality may be due to age and gender | ST junctional depression is borderline
     """,
     "TAB_": """
@@ -116,7 +120,10 @@ DOUBTFUL = {
         Anterior ischemia or T wave abnormality
         Nonspecific T wave changes may be normal variant | Inferior T wave abnormality is borderline
     """,
-    "LQTS": "Borderline prolonged QT interval | Prolonged QT interval or TU fusion, consider myocardial disease",
+    "LQTS": """
+        Borderline prolonged QT interval | QTc borderline prolonged
+        Prolonged QT interval or TU fusion, consider myocardial disease
+    """,
 }
 NOTHING = """
     Sinus rhythm | Sinus rhythm with PAC(s).
@@ -138,6 +145,7 @@ NOTHING = """
     rSr'(V1) - probable normal variant
     No LVH | No significant ST-T changes | Neither LVH nor RVH | LVH is no longer present | QT interval not prolonged
     ST elev, probable normal early repol pattern | Anterior T wave abnormality is age and gender related | LVH unlikely
+    Insufficient criteria for LVH | Low septal forces | Juvenile T wave pattern | Early repolarization or pericarditis
     T wave inversion no longer evident | Left ventricular hypertrophy has been ruled out
     Junctional ST depression, probably normal
 """

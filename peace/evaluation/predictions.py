@@ -164,4 +164,4 @@ def _check_values(
             f"it must lie in 0 to 1 ({int(wrong.sum())} rows so)"
         )
     if not (np.isin(target, (0, 1)) | np.isnan(target)).all():
-        raise DataError(f"{source} has targets other than 0, 1 and null (a doubtful label)")
+        raise DataError(f"{source} has targets other than 0 and 1 (or null: a doubtful label)")

@@ -143,5 +143,5 @@ def test_any_other_target_is_refused() -> None:
     from peace.core.errors import DataError
 
     frame = pd.DataFrame({"record_id": ["r0"], "split": ["test"], "label": ["A"], "probability": [0.5], "target": [2]})
-    with pytest.raises(DataError, match="targets other than 0, 1 and null"):
+    with pytest.raises(DataError, match="targets other than 0 and 1"):
         from_frame(frame, "predictions.csv")

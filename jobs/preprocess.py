@@ -102,7 +102,7 @@ def read_manifests(paths: Sequence[Path], labels: Sequence[str]) -> pd.DataFrame
     """The records that index kept. Raises DataError for a file that is no manifest, or of another label set."""
     import pandas as pd
 
-    from peace.data.shards.partition import COLUMNS
+    from peace.data.shards.partition import COLUMNS, OF_REPORTS
 
     tables = []
     for path in paths:
@@ -116,7 +116,10 @@ def read_manifests(paths: Sequence[Path], labels: Sequence[str]) -> pd.DataFrame
         absent = [name for name in (*COLUMNS, "excluded") if name not in table.columns]
         if absent:
             raise DataError(f"{path} is not a manifest of `peace index`: no column {', '.join(absent)}")
-        tables.append(table[table["excluded"].isna()][list(COLUMNS)])
+        for name in OF_REPORTS:
+            if name not in table.columns:
+                table[name] = [[] for _ in range(len(table))]
+        tables.append(table[table["excluded"].isna()][[*COLUMNS, *OF_REPORTS]])
     manifest = pd.concat(tables, ignore_index=True)
     twice = manifest["record_id"][manifest["record_id"].duplicated()]
     if len(twice):

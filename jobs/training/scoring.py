@@ -74,10 +74,15 @@ def score_on_ray(checkpoint: Path, shards_place: Path, splits: Sequence[str], se
 
 
 def write_predictions(path: Path, scores: dict[str, Scores], labels: Sequence[str]) -> None:
-    """Long table: one row per record and label (record_id, split, label, probability, target, patient_id, age_days)."""
+    """Long table: one row per record and label (record_id, split, label, probability, target, patient_id, age_days).
+
+    The target is null where the label is doubtful.
+    """
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    from peace.data.labels import DOUBTFUL
 
     tables = []
     for split, found in scores.items():
@@ -89,7 +94,7 @@ def write_predictions(path: Path, scores: dict[str, Scores], labels: Sequence[st
                     "split": pa.array([split] * (rows * columns), pa.string()),
                     "label": pa.array(list(labels) * rows, pa.string()),
                     "probability": pa.array(found.probability.reshape(-1), pa.float32()),
-                    "target": pa.array(found.target.reshape(-1), pa.int8()),
+                    "target": pa.array(found.target.reshape(-1), pa.int8(), mask=found.target.reshape(-1) == DOUBTFUL),
                     "patient_id": pa.array(np.repeat(found.patient_id, columns), pa.string()),
                     "age_days": pa.array(np.repeat(found.age_days, columns), pa.float32(), from_pandas=True),
                 }

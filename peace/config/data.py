@@ -15,6 +15,9 @@ class LabelsConfig(Section):
 
     set: str = Field("peace12", description="name of an embedded label set, or a path to a YAML file")
     modified_codes: bool = Field(False, description="count AHA codes that carry a modifier, such as L145+Modifier362")
+    doubtful: Literal["mask", "negative"] = Field(
+        "mask", description="labels that a report line leaves doubtful: out of losses and metrics, or counted as absent"
+    )
     code_columns: Literal["aha", "either"] = Field("aha", description="ZZU: the AHA column decides, or AHA or CHN")
 
 

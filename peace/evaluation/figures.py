@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
+from peace.data.labels import DOUBTFUL
 from peace.evaluation.calibration import reliability
 from peace.evaluation.predictions import Predictions
 from peace.reports.drawing import BLUE, GREY, ORANGE, PALE, plain, save
@@ -55,7 +56,8 @@ def roc_curves(predictions: Predictions, metrics: Mapping[str, Any], path: Path)
     panels = np.atleast_1d(figure.subplots(rows, columns, sharex=True, sharey=True)).ravel()
     for axes, name in zip(panels, scored, strict=False):
         k, values = test.labels.index(name), metrics["labels"][name]
-        false, true, _ = roc_curve(test.target_nk[:, k], test.probability_nk[:, k])
+        probability, target = test.known(k)
+        false, true, _ = roc_curve(target, probability)
         axes.plot([0, 1], [0, 1], color=PALE, linewidth=1)
         axes.plot(false, true, color=BLUE, linewidth=1.6)
         axes.plot(1 - values["specificity"], values["sensitivity"], "o", color=ORANGE, markersize=5)
@@ -74,7 +76,8 @@ def roc_curves(predictions: Predictions, metrics: Mapping[str, Any], path: Path)
 def calibration(predictions: Predictions, path: Path) -> Path:
     """Observed share of positives against predicted probability, all labels together, with the number in each bin."""
     test = predictions.where("test")
-    curve = reliability(test.probability_nk.ravel(), test.target_nk.ravel())
+    sure = test.target_nk != DOUBTFUL
+    curve = reliability(test.probability_nk[sure], test.target_nk[sure])
     known = curve.count > 0
     figure = Figure(figsize=(4.6, 5.6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
@@ -100,7 +103,7 @@ def label_counts(predictions: Predictions, path: Path, train: Mapping[str, int] 
         counts["train"] = [train.get(label, 0) for label in predictions.labels]
     for split in ("val", "test"):
         if len(part := predictions.where(split)):
-            counts[split] = [int(number) for number in part.target_nk.sum(axis=0)]
+            counts[split] = [int(number) for number in (part.target_nk == 1).sum(axis=0)]
     figure = Figure(figsize=(2.6 * len(counts) + 1, 0.9 + 0.26 * len(predictions.labels)), layout="constrained")
     panels = figure.subplots(1, len(counts), sharey=True, squeeze=False)[0]
     for axes, (split, values) in zip(panels, counts.items(), strict=True):

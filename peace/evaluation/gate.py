@@ -115,7 +115,7 @@ def summary(predictions: Predictions, evaluation: EvaluationConfig) -> dict[str,
             "auc": point[label] if known else None,
             "auc_low": intervals.low[label] if known else None,
             "auc_high": intervals.high[label] if known else None,
-            "positives": int(predictions.target_nk[:, k].sum()),
+            "positives": int((predictions.target_nk[:, k] == 1).sum()),
         }
     return {
         "macro_auc": float(np.mean(list(point.values()))),
@@ -130,7 +130,7 @@ def summary(predictions: Predictions, evaluation: EvaluationConfig) -> dict[str,
 def calibration_error(predictions: Predictions) -> float:
     """Mean expected calibration error of the labels that have both classes."""
     scored = [predictions.labels.index(label) for label in judged_labels(predictions, 1)]
-    errors = [expected_calibration_error(predictions.probability_nk[:, k], predictions.target_nk[:, k]) for k in scored]
+    errors = [expected_calibration_error(*predictions.known(k)) for k in scored]
     return float(np.mean(errors))
 
 

@@ -90,7 +90,7 @@ def mean_paired_difference(
     Raises DataError as paired_difference does.
     """
     first = pairs[0][0]
-    columns = [k for k in range(len(first.labels)) if len(np.unique(first.target_nk[:, k])) == 2]
+    columns = [first.labels.index(label) for label in judged_labels(first, 1)]
     if not columns:
         raise DataError("no label has both classes among these records: there is no AUC to compare")
     whole = np.ones((1, len(first)))
@@ -134,11 +134,11 @@ def weighted_auc(
     for place, k in enumerate(columns):
         order = np.argsort(predictions.probability_nk[:, k], kind="stable")
         ranked = predictions.probability_nk[order, k]
-        positive = predictions.target_nk[order, k] == 1
+        positive, negative = (predictions.target_nk[order, k] == value for value in (1, 0))  # doubtful: neither
         ties = np.flatnonzero(np.append(True, ranked[1:] > ranked[:-1]))
         weights = weights_rn[:, order]
         positive_rt = np.add.reduceat(weights * positive, ties, axis=1)
-        negative_rt = np.add.reduceat(weights * ~positive, ties, axis=1)
+        negative_rt = np.add.reduceat(weights * negative, ties, axis=1)
         below_rt = np.cumsum(negative_rt, axis=1)
         pairs = positive_rt.sum(axis=1) * below_rt[:, -1]
         won = np.einsum("rt,rt->r", positive_rt, below_rt - negative_rt / 2)
@@ -148,8 +148,7 @@ def weighted_auc(
 
 def judged_labels(predictions: Predictions, min_count: int) -> list[str]:
     """Labels with so many positives and negatives among these records."""
-    positives = predictions.target_nk.sum(axis=0)
-    few = np.minimum(positives, len(predictions) - positives)
+    few = np.minimum(*((predictions.target_nk == value).sum(axis=0) for value in (1, 0)))
     return [label for label, count in zip(predictions.labels, few, strict=True) if count >= min_count]
 
 

@@ -64,15 +64,15 @@ def evaluate(predictions: Predictions, config: EvaluationConfig) -> dict[str, An
 
 def macro_auc(predictions: Predictions) -> float:
     """Mean AUC over the labels that have both classes; NaN where none has."""
-    scored = [k for k in range(len(predictions.labels)) if len(np.unique(predictions.target_nk[:, k])) == 2]
-    values = [roc_auc_score(predictions.target_nk[:, k], predictions.probability_nk[:, k]) for k in scored]
+    without = unfitted(predictions.target_nk, predictions.labels)
+    scored = [predictions.known(k) for k, label in enumerate(predictions.labels) if label not in without]
+    values = [roc_auc_score(target, probability) for probability, target in scored]
     return float(np.mean(values)) if values else float("nan")
 
 
 def _label_metrics(test: Predictions, label: str, threshold: float, intervals: AucIntervals | None) -> dict[str, Any]:
     """Metrics of one label; None for those that need both classes where one is missing."""
-    k = test.labels.index(label)
-    probability, target = test.probability_nk[:, k], test.target_nk[:, k]
+    probability, target = test.known(test.labels.index(label))
     called = (probability >= threshold).astype(int)
     positives = int(target.sum())
     both = 0 < positives < len(target)
@@ -82,6 +82,7 @@ def _label_metrics(test: Predictions, label: str, threshold: float, intervals: A
         "auc_high": intervals.high[label] if both and intervals else None,
         "positives": positives,
         "negatives": len(target) - positives,
+        "doubtful": len(test) - len(target),
         "threshold": threshold,
         "f1": float(f1_score(target, called, zero_division=0)) if both else None,
         "balanced_accuracy": float(balanced_accuracy_score(target, called)) if both else None,

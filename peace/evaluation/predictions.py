@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from peace.core.errors import DataError
 from peace.core.storage import nearby
+from peace.data.labels import DOUBTFUL
 
 COLUMNS = ("record_id", "split", "label", "probability", "target")
 
@@ -21,7 +22,7 @@ class Predictions:
     """Scored records: N of them, K labels.
 
     `group` numbers the patients (0 to P-1), the unit that is resampled; where the file names no patients each record
-    stands for itself and `by_patient` is False. `age_days` is NaN where unknown.
+    stands for itself and `by_patient` is False. `age_days` is NaN where unknown. A target is 1, 0 or DOUBTFUL.
     """
 
     record_id: NDArray[np.object_]
@@ -44,6 +45,11 @@ class Predictions:
     def where(self, split: str) -> Predictions:
         """The records of one split, possibly none."""
         return self.take(np.flatnonzero(self.split == split))
+
+    def known(self, k: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Probabilities and targets, 0 or 1, of the records for which label `k` is not doubtful."""
+        rows = self.target_nk[:, k] != DOUBTFUL
+        return self.probability_nk[rows, k], self.target_nk[rows, k]
 
     def take(self, rows: NDArray[np.int64]) -> Predictions:
         """The records at these rows, in this order."""
@@ -73,7 +79,7 @@ def read_predictions(path: Path) -> Predictions:
     """Read predictions.parquet: one row a record and label.
 
     Raises DataError where the file cannot be read, lacks a column or a test split, scores a record twice or not for
-    every label, or holds a probability outside [0, 1] or a target other than 0 and 1.
+    every label, or holds a probability outside [0, 1] or a target other than 0, 1 and null.
     """
     try:
         with nearby(path) as local:
@@ -125,7 +131,7 @@ def from_frame(frame: pd.DataFrame, source: str) -> Predictions:
         group=np.asarray(group, dtype=np.int64),
         age_days=age_days,
         probability_nk=probability[order],
-        target_nk=target[order].astype(np.int64),
+        target_nk=np.nan_to_num(target[order], nan=DOUBTFUL).astype(np.int64),
         labels=tuple(map(str, labels)),
         by_patient=by_patient,
     )
@@ -157,5 +163,5 @@ def _check_values(
             f"{source} gives record {row['record_id']} the probability {row['probability']} for {row['label']}: "
             f"it must lie in 0 to 1 ({int(wrong.sum())} rows so)"
         )
-    if not np.isin(target, (0, 1)).all():
-        raise DataError(f"{source} has targets other than 0 and 1")
+    if not (np.isin(target, (0, 1)) | np.isnan(target)).all():
+        raise DataError(f"{source} has targets other than 0 and 1 (or null: a doubtful label)")

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from peace.data.labels import DOUBTFUL
+
 DEFAULT = 0.5
 
 
@@ -20,14 +22,17 @@ def fit_thresholds(
     """
     without = set(unfitted(target_nk, labels))
     return {
-        label: DEFAULT if label in without else best_f1_threshold(probability_nk[:, k], target_nk[:, k])
+        label: DEFAULT
+        if label in without
+        else best_f1_threshold(*(values[target_nk[:, k] != DOUBTFUL, k] for values in (probability_nk, target_nk)))
         for k, label in enumerate(labels)
     }
 
 
 def unfitted(target_nk: NDArray[np.integer], labels: Sequence[str]) -> list[str]:
     """Labels that lack positives or negatives among these records, so that no threshold can be fitted."""
-    return [label for k, label in enumerate(labels) if len(np.unique(target_nk[:, k])) < 2]
+    both = (target_nk == 1).any(axis=0) & (target_nk == 0).any(axis=0)
+    return [label for label, fits in zip(labels, both, strict=True) if not fits]
 
 
 def best_f1_threshold(probability_n: NDArray[np.floating], target_n: NDArray[np.integer]) -> float:

@@ -62,6 +62,7 @@ class KnowledgeComposer(nn.Module):
         Ages (B,) in days, NaN where unknown, count where the descriptors have age bands.
         """
         texts = self.project(self.encoder())
+        target_bk = target_bk.nan_to_num()  # a record's text has its labels, not what is doubtful
         if self.aged:
             return self._at_age(texts, target_bk.to(texts.dtype), age_days_b)
         return self._compose(texts.unflatten(0, self.shape), target_bk.to(texts.dtype))

@@ -44,7 +44,7 @@ class LabelContrast(nn.Module):
         with torch.autocast(ecg_bd.device.type, enabled=False):
             ecg = functional.normalize(ecg_bd.float(), dim=-1)
             knowledge = functional.normalize(knowledge_bd.float(), dim=-1)
-            target = target_bk.float()
+            target = target_bk.float().nan_to_num()  # a doubtful label is not one that two records share
             if self.training:
                 widths = [part.shape[1] for part in (ecg, knowledge, target)]
                 ecg, knowledge, target = gather_rows(torch.cat([ecg, knowledge, target], dim=1)).split(widths, dim=1)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
+from peace.data.labels import DOUBTFUL
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -27,20 +29,24 @@ class Batch:
     record_id: np.ndarray
     signal: np.ndarray  # int16 (B + U, 12, T), microvolts
     lead_mask: np.ndarray  # uint8 (B + U, 12)
-    target: np.ndarray  # uint8 (B, K)
+    target: np.ndarray  # uint8 (B, K); DOUBTFUL where a label is neither there nor absent
     age_days: np.ndarray  # float (B), NaN where unknown; for the text side alone
     of_all: int  # labelled records of this step on all ranks together
 
     def on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(ecg in mV as float (B, 12, T), lead mask as float, target as float) on `device`."""
+        """(ecg in mV as float (B, 12, T), lead mask as float, target as float, NaN where doubtful) on `device`."""
         ecg = torch.from_numpy(np.ascontiguousarray(self.signal)).to(device).float().mul_(MILLIVOLT_PER_STEP)
         mask = torch.from_numpy(np.ascontiguousarray(self.lead_mask)).to(device).float()
-        target = torch.from_numpy(np.ascontiguousarray(self.target)).to(device).float()
-        return ecg, mask, target
+        return ecg, mask, as_floats(torch.from_numpy(np.ascontiguousarray(self.target)).to(device))
 
     def ages_on(self, device: torch.device) -> torch.Tensor:
         """Ages in days (B,) as float on `device`, NaN where unknown."""
         return torch.from_numpy(np.ascontiguousarray(self.age_days, np.float32)).to(device)
+
+
+def as_floats(target_bk: torch.Tensor) -> torch.Tensor:
+    """Targets (B, K) as the losses take them: 1, 0, or NaN where a label is doubtful."""
+    return target_bk.float().masked_fill(target_bk == DOUBTFUL, float("nan"))
 
 
 class Source(Protocol):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from peace.data.labels import DOUBTFUL
 from peace.training.batches import take
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scores:
-    """Probabilities (N, K) and targets (N, K) of N records, with who they are of."""
+    """Probabilities (N, K) and targets (N, K: 1, 0 or DOUBTFUL) of N records, with who they are of."""
 
     record_id: np.ndarray
     patient_id: np.ndarray
@@ -52,7 +53,12 @@ def macro_auc(probability_nk: np.ndarray, target_nk: np.ndarray) -> float:
     """Mean AUC over the labels of which the records hold both classes; 0.5 where there is none. Selects epochs."""
     from sklearn.metrics import roc_auc_score  # a second to import, and not needed before the first epoch is over
 
-    both = (target_nk.max(axis=0) == 1) & (target_nk.min(axis=0) == 0)
+    both = (target_nk == 1).any(axis=0) & (target_nk == 0).any(axis=0)
     if not both.any():
         return 0.5
-    return float(np.mean([roc_auc_score(target_nk[:, k], probability_nk[:, k]) for k in np.flatnonzero(both)]))
+    known = target_nk != DOUBTFUL
+    return float(
+        np.mean(
+            [roc_auc_score(target_nk[known[:, k], k], probability_nk[known[:, k], k]) for k in np.flatnonzero(both)]
+        )
+    )

@@ -52,7 +52,7 @@ LINES = {
     "Borderline low voltage, extremity leads": [],
     "Probable left atrial enlargement": ["LAE"],
     "Possible left atrial abnormality": ["LAE"],
-    "LAE, consider biatrial enlargement": ["LAE", "RAE"],
+    "LAE, consider biatrial enlargement": ["LAE"],
     "Possible biatrial enlargement": ["LAE", "RAE"],
     "Right atrial enlargement": ["RAE"],
     "Left ventricular hypertrophy by voltage only": ["LVH"],
@@ -104,9 +104,9 @@ LINES = {
     "Compared to previous tracing, LVH is no longer seen": [],
     "Right bundle branch block has replaced incomplete right bundle branch block": ["CRBBB"],
     "Left ventricular hypertrophy is now evident": ["LVH"],
-    # what is only held possible counts
-    "Consider right ventricular hypertrophy": ["RVH"],
-    "Possible RVH, consider biventricular hypertrophy": ["LVH", "RVH"],
+    # what is held possible or probable counts, what is only to be considered does not
+    "Consider right ventricular hypertrophy": [],
+    "Possible RVH, consider biventricular hypertrophy": ["RVH"],
     "Probable LVH with secondary repol abnrm": ["LVH", "STTC"],
     "Right bundle branch block plus possible left anterior fascicular block": ["LAFB", "CRBBB"],
     # a cause, an alternative, or what is normal at this age
@@ -124,7 +124,7 @@ LINES = {
     "Incomplete right bundle-branch block": ["IRBBB"],
     "Incomplete left bundle branch block": [],
     # normal only where the whole line says so
-    "Otherwise normal ECG": [],
+    "Otherwise normal ECG": ["NORM"],
     "Probable normal ECG": [],
     "Not a normal ECG": [],
     "Sinus rhythm with 1st degree A-V block": [],
@@ -164,7 +164,8 @@ def test_lines_of_a_report_add_up_in_label_order() -> None:
 def test_a_reading_names_the_rule_that_decided() -> None:
     assert PEACE12.read_line("T wave inversion no longer evident").decided == "nothing: no longer present"
     assert "cut: cause" in PEACE12.read_line("Lateral ST-T changes may be due to ischemia").decided
-    assert PEACE12.read_line("Atrial fibrillation").decided == "no rule"
+    assert PEACE12.read_line("Atrial fibrillation").decided == "none: rhythm"
+    assert PEACE12.read_line("Gibberish of a new cart").decided == "no rule"
 
 
 def test_reports_of_unreadable_recordings_are_told_apart_from_mild_warnings() -> None:

@@ -82,6 +82,8 @@ def test_what_cannot_be_labelled_or_placed_is_counted(tmp_path: Path) -> None:
         "measurement_rows_malformed": 1,
         "measurement_rows_without_record": 0,
         "measurement_rows_repeated": 0,
+        "records_with_doubtful_labels": 0,
+        "records_with_masked_leads": 0,
     }
 
 
@@ -104,11 +106,60 @@ def test_the_audit_counts_every_line(tmp_path: Path) -> None:
     ]
     audit = read_cohort("mimic", mimic_tree(tmp_path, records, measurements), PEACE12, load_config("debug")).audit
     assert audit.set_index("text")[["count", "labels", "decided"]].T.to_dict("list") == {
-        "Sinus rhythm": [3, "", "no rule"],
+        "Sinus rhythm": [3, "", "none: rhythm"],
         "LVH with secondary repolarization abnormality": [1, "LVH STTC", "left ventricular hypertrophy, ST-T change"],
         "T wave inversion no longer evident": [1, "", "nothing: no longer present"],
         "Suspect limb lead reversal - only V1-V6 analyzed": [1, "", "unusable recording: lead reversal"],
     }
+
+
+def test_what_a_report_leaves_open_and_a_lead_it_could_not_read_stand_in_the_manifest(tmp_path: Path) -> None:
+    reports = {
+        "40000001": [
+            "Sinus rhythm. Normal ECG",
+            "Consider RVH or posterior infarct",
+            "Lead(s) unsuitable for analysis: V1",
+        ],
+        "40000002": [
+            "LVH",
+            "LVH cannot be excluded",
+            "Probably normal ECG",
+            "Possible faulty V2 - omitted from analysis",
+        ],
+        "40000003": ["Anterior infarct or LVH"],
+        "40000004": ["LVH", "Lead(s) unsuitable for analysis: I-III, aVR, aVL, aVF, I, II, III, V1-V6"],
+    }
+    root = mimic_tree(
+        tmp_path,
+        [mimic_record(A, study) for study in reports],
+        [mimic_measurement(A, study, lines) for study, lines in reports.items()],
+    )
+    frame = manifest_of(root)
+    found = frame[["labels", "doubtful", "masked_leads"]].map(list).T.to_dict("list")
+    assert found["40000001"] == [["NORM"], ["RVH"], ["V1"]]
+    assert found["40000002"] == [["LVH"], [], ["V2"]], "another line states it, and a label rules out a normal ECG"
+    assert found["40000003"] == [[], ["LVH"], []]
+    assert frame["excluded"].dropna().to_dict() == {"40000003": "no_label", "40000004": "unusable_report"}
+    index = read_cohort("mimic", root, PEACE12, load_config("debug"))
+    assert (index.notes["records_with_doubtful_labels"], index.notes["records_with_masked_leads"]) == (1, 2)
+    audit = index.audit.set_index("text")
+    assert audit.loc["Consider RVH or posterior infarct", ["labels", "doubtful"]].tolist() == ["", "RVH"]
+    assert audit.loc["Lead(s) unsuitable for analysis: V1", "decided"] == "masked leads: V1"
+    negative = read_cohort("mimic", root, PEACE12, load_config("debug", overrides=["labels.doubtful=negative"]))
+    assert (negative.frame["doubtful"] == "").all(), "counted as absent, as the paper must have done"
+
+
+def test_the_share_of_lines_that_no_rule_met_is_weighted_by_use(tmp_path: Path) -> None:
+    reports = [["Sinus rhythm", "Normal ECG"], ["Sinus rhythm", "LVH"], ["Gibberish of a new cart", "LVH"]]
+    studies = [f"4000000{number}" for number in range(len(reports))]
+    root = mimic_tree(
+        tmp_path,
+        [mimic_record(A, study) for study in studies],
+        [mimic_measurement(A, study, lines) for study, lines in zip(studies, reports, strict=True)],
+    )
+    audit = read_cohort("mimic", root, PEACE12, load_config("debug")).audit
+    assert audit.loc[audit["check"] == "4 no rule", "text"].tolist() == ["Gibberish of a new cart"]
+    assert set(audit["no_rule_share"]) == {round(1 / 6, 6)}
 
 
 @pytest.mark.parametrize("table", ["record_list.csv", "machine_measurements.csv"])

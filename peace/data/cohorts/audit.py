@@ -8,13 +8,21 @@ from typing import NamedTuple
 import pandas as pd
 
 EXAMPLES = 5
-LABELLED, SET_ASIDE, UNMAPPED = "1 labelled", "2 set aside by a rule", "3 no label"
+LABELLED, SET_ASIDE, UNMAPPED, NO_RULE = "1 labelled", "2 set aside by a rule", "3 no label", "4 no rule"
 # What a rule decided although the string may name a label, or what no code book knows: where mappings go wrong.
-_ASIDE = ("nothing: ", "cut: ", "unusable recording", "modified code, not", "unknown code", "column not read; would be")
+_ASIDE = (
+    "doubtful (",
+    "nothing: ",
+    "cut: ",
+    "unusable recording",
+    "modified code, not",
+    "unknown code",
+    "column not read; would be",
+)
 
 
 class Entry(NamedTuple):
-    """One string of a vocabulary (report, scp, aha, chn), its meaning, times met, labels, rule, and some records."""
+    """A string of a vocabulary (report, scp, aha, chn), its meaning, times met, labels, rule, records, open labels."""
 
     vocabulary: str
     text: str
@@ -23,6 +31,7 @@ class Entry(NamedTuple):
     labels: Sequence[str]
     decided: str
     examples: Sequence[str]
+    doubtful: Sequence[str] = ()
 
 
 class Met:
@@ -41,11 +50,13 @@ class Met:
 
 
 def audit_frame(entries: Sequence[Entry], labels: Sequence[str]) -> pd.DataFrame:
-    """The audit, one row a string: vocabulary, check, text, meaning, count, labels, decided, share, examples.
+    """The audit, one row a string: vocabulary, check, text, meaning, count, labels, doubtful, decided, share,
+    no_rule_share, examples.
 
     Sorted as it is read: within a vocabulary first what got a label, label by label; then what a rule set aside; then
-    what has no label; each part with the most frequent first. `share` is how much of its part has been read so far,
-    by occurrences: whoever stops at 0.99 has left a hundredth unread.
+    what has no label; then what no rule met; each part with the most frequent first. `no_rule_share` is the share of
+    the last part among all occurrences of the vocabulary, the same in each of its rows. `share` is how much of its
+    part has been read so far, by occurrences: whoever stops at 0.99 has left a hundredth unread.
     """
     frame = pd.DataFrame(
         {
@@ -55,6 +66,7 @@ def audit_frame(entries: Sequence[Entry], labels: Sequence[str]) -> pd.DataFrame
             "meaning": [entry.meaning for entry in entries],
             "count": pd.Series([entry.times for entry in entries], dtype="int64"),
             "labels": [" ".join(entry.labels) for entry in entries],
+            "doubtful": [" ".join(entry.doubtful) for entry in entries],
             "decided": [entry.decided for entry in entries],
             "examples": [" ".join(entry.examples) for entry in entries],
         }
@@ -67,11 +79,15 @@ def audit_frame(entries: Sequence[Entry], labels: Sequence[str]) -> pd.DataFrame
     order = ["vocabulary", "check", "place", "count", "text"]
     frame = frame.sort_values(order, ascending=[True, True, True, False, True], ignore_index=True)
     parts = frame.groupby(["vocabulary", "check"], sort=False)["count"]
-    frame.insert(7, "share", (parts.cumsum() / parts.transform("sum")).round(4))
+    frame.insert(8, "share", (parts.cumsum() / parts.transform("sum")).round(4))
+    unmet = frame["count"].where(frame["check"] == NO_RULE, 0).groupby(frame["vocabulary"]).transform("sum")
+    frame.insert(9, "no_rule_share", (unmet / frame.groupby("vocabulary")["count"].transform("sum")).round(6))
     return frame.drop(columns="place")
 
 
 def _check(entry: Entry) -> str:
     if entry.decided.startswith(_ASIDE):
         return SET_ASIDE
+    if entry.decided == "no rule":
+        return NO_RULE
     return LABELLED if entry.labels else UNMAPPED

@@ -31,9 +31,12 @@ SCHEMA = pa.schema(
         pa.field("labels", pa.list_(pa.string()), nullable=False),
         pa.field("split", pa.string()),
         pa.field("excluded", pa.string()),
+        pa.field("doubtful", pa.list_(pa.string()), nullable=False),
+        pa.field("masked_leads", pa.list_(pa.string()), nullable=False),
     ]
 )
 LONGEST_SHOWN = 60  # characters of a cell in a message
+LATER = ("doubtful", "masked_leads")  # columns that an older manifest may lack: then no record has any
 # The reasons by which a record is excluded, each with its meaning.
 EXCLUSIONS: dict[str, str] = {
     "malformed_row": "a row that could not be parsed",
@@ -58,10 +61,10 @@ class CohortIndex:
     """The records of a cohort's tree, excluded ones too, before they are split.
 
     `frame`: record_id, patient_id, path (relative to `base`), age_days (nullable Int64), sex (male, female or null),
-    n_leads, excluded (null or the reason). `targets`: (records, labels) flags. `audit`: one row a code or report line
-    met, see peace.data.cohorts.audit. `notes`: counts of what was odd and yet not a record's exclusion.
-    `official_split`: a split by the data set's authors, null where a record has none. `examples`: by reason the first
-    row that it excludes.
+    n_leads, excluded (null or the reason); of reports also doubtful (labels left open) and masked_leads, names with
+    spaces between them. `targets`: (records, labels) flags. `audit`: one row a code or report line met, see
+    peace.data.cohorts.audit. `notes`: counts of what was odd and yet not a record's exclusion. `official_split`: a
+    split by the data set's authors, null where a record has none. `examples`: by reason the first row that it excludes.
     """
 
     cohort: str
@@ -162,8 +165,15 @@ def manifest_table(index: CohortIndex, labels: Sequence[str], split: pd.Series) 
         "labels": label_lists(index.targets, labels),
         "split": pa.array(split, pa.string(), from_pandas=True),
         "excluded": pa.array(frame["excluded"], pa.string(), from_pandas=True),
+        **{name: _names(frame[name] if name in frame else pd.Series("", index=frame.index)) for name in LATER},
     }
     return pa.table(columns, schema=SCHEMA)
+
+
+def _names(column: pd.Series) -> pa.Array:
+    """A list<string> array of names with spaces between them."""
+    lists = {text: text.split() for text in column.fillna("").unique()}
+    return pa.array([lists[text] for text in column.fillna("")], pa.list_(pa.string()))
 
 
 def write_manifest(path: Path, table: pa.Table) -> None:
@@ -181,6 +191,9 @@ def read_manifest(path: Path) -> pa.Table:
         raise DataError(f"{path} does not exist: `peace index` writes it") from None
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path} is not a manifest: {error}") from None
+    for name in LATER:
+        if name not in table.column_names:
+            table = table.append_column(name, _names(pd.Series([""] * len(table), dtype="str")))
     for name in SCHEMA.names:
         if name not in table.column_names:
             raise DataError(f"manifest {path} has no column '{name}'{nearest(name, table.column_names)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from peace.data.cohorts.cells import known_ids, safe_paths, tidy_paths
 from peace.data.cohorts.manifest import CohortIndex, Exclusions, unique_ids, with_malformed
 from peace.data.cohorts.tables import CsvTable, read_table
 from peace.data.labels import LabelSet, Reading, normalise
+from peace.data.signal.leads import LEADS
 
 REPORT = tuple(f"report_{number}" for number in range(18))
 
@@ -36,9 +38,11 @@ def read(root: Path, labels: LabelSet, config: Config) -> CohortIndex:
     studies_unique = pd.Index(studies.unique())
     # measurement row -> study, -1 where there is none
     place = studies_unique.get_indexer(reports_of[0] + "/" + reports_of[1])
-    line_flags, line_unusable, audit = _read_lines(reports.frame, labels)
-    targets = labels.resolve_report(_gather(line_flags, place, len(studies_unique)))
-    unusable = _gather(line_unusable[:, np.newaxis], place, len(studies_unique))[:, 0]
+    lines, audit = _read_lines(reports.frame, labels)
+    stated, doubtful, masked, unusable = (_gather(flags, place, len(studies_unique)) for flags in lines)
+    targets = labels.resolve_report(stated)
+    doubtful = labels.resolve_doubt(doubtful, targets) & (config.labels.doubtful == "mask")
+    unusable = unusable[:, 0] | masked.all(axis=1)
     measured = np.zeros(len(studies_unique), dtype=bool)
     measured[place[place >= 0]] = True
     study = studies_unique.get_indexer(studies)
@@ -64,13 +68,18 @@ def read(root: Path, labels: LabelSet, config: Config) -> CohortIndex:
             "sex": pd.Series(None, index=ids.index, dtype="str"),
             "n_leads": 12,
             "excluded": excluded.column(),
+            "doubtful": _named(doubtful, labels.labels)[study],
+            "masked_leads": _named(masked, LEADS)[study],
         }
     )
+    kept = records["excluded"].isna()
     notes = {
         "mangled_ids": mangled + reports_of[2],
         "measurement_rows_malformed": len(reports.malformed),
         "measurement_rows_without_record": int((place < 0).sum()),
         "measurement_rows_repeated": int(pd.Series(place[place >= 0]).duplicated().sum()),
+        "records_with_doubtful_labels": int((kept & (records["doubtful"] != "")).sum()),
+        "records_with_masked_leads": int((kept & (records["masked_leads"] != "")).sum()),
     }
     index = CohortIndex("mimic", root, records, targets[study], audit, notes, None, excluded.examples)
     return with_malformed(index, table)
@@ -91,38 +100,59 @@ def _gather(flags: Flags, place: npt.NDArray[np.intp], studies: int) -> Flags:
     return gathered
 
 
-def _read_lines(frame: pd.DataFrame, labels: LabelSet) -> tuple[Flags, Flags, pd.DataFrame]:
-    """(rows, labels) flags, (rows,) flags of unusable recordings, and the audit. Each distinct line is read once."""
-    targets = np.zeros((len(frame), len(labels.labels)), dtype=bool)
-    unusable = np.zeros(len(frame), dtype=bool)
+@dataclass(frozen=True)
+class _Meaning:
+    """What one report line says."""
+
+    reading: Reading
+    leads: tuple[str, ...]
+    unusable: str | None
+
+    @property
+    def decided(self) -> str:
+        """The rule, for the audit."""
+        if self.unusable:
+            return f"unusable recording: {self.unusable}"
+        return f"masked leads: {' '.join(self.leads)}" if self.leads else self.reading.decided
+
+    def flags(self, labels: LabelSet) -> tuple[Flags, Flags, Flags, Flags]:
+        """Labels stated, labels doubtful, leads masked, and (1,) whether the recording is unusable."""
+        leads = np.array([lead in self.leads for lead in LEADS])
+        named = labels.flags(self.reading.labels), labels.flags(self.reading.doubtful)
+        return *named, leads, np.array([self.unusable is not None])
+
+
+def _read_lines(frame: pd.DataFrame, labels: LabelSet) -> tuple[list[Flags], pd.DataFrame]:
+    """(rows, ...) flags as _Meaning gives them for a line, and the audit. Each distinct line is read once."""
+    totals: list[Flags] = []
     met = Met()
-    readings: dict[str, Reading] = {}
-    refusals: dict[str, str | None] = {}
+    meanings: dict[str, _Meaning] = {}
     studies = frame["study_id"].to_numpy()
     for name in REPORT:
         codes, distinct = pd.factorize(frame[name])
         lines = [normalise(line) for line in distinct]
         for line in lines:
-            if line not in readings:
-                readings[line] = labels.read_line(line)
-                refusals[line] = labels.unusable(line)
-        targets |= _stack([labels.flags(readings[line].labels) for line in lines], len(labels.labels))[codes]
-        unusable |= np.array([refusals[line] is not None for line in lines], dtype=bool)[codes]
+            if line not in meanings:
+                meanings[line] = _Meaning(labels.read_line(line), labels.unreadable_leads(line), labels.unusable(line))
+        found = [
+            np.stack(flags)[codes] for flags in zip(*(meanings[line].flags(labels) for line in lines), strict=True)
+        ]
+        totals = [total | flags for total, flags in zip(totals, found, strict=True)] if totals else found
         order = np.argsort(codes, kind="stable")
         bounds = np.searchsorted(codes, np.arange(len(lines) + 1), sorter=order)
         for line, start, end in zip(lines, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
             if line:
                 met.add(line, end - start, studies[order[start : min(end, start + EXAMPLES)]])
     entries = [
-        Entry("report", line, "", count, readings[line].labels, _decided(line, readings, refusals), met.examples[line])
+        Entry("report", line, "", count, read.labels, meanings[line].decided, met.examples[line], read.doubtful)
         for line, count in met.counts.items()
+        for read in [meanings[line].reading]
     ]
-    return targets, unusable, audit_frame(entries, labels.labels)
+    return totals, audit_frame(entries, labels.labels)
 
 
-def _decided(line: str, readings: dict[str, Reading], refusals: dict[str, str | None]) -> str:
-    return f"unusable recording: {refusals[line]}" if refusals[line] else readings[line].decided
-
-
-def _stack(flags: Sequence[Flags], labels: int) -> Flags:
-    return np.array(flags, dtype=bool).reshape(len(flags), labels)
+def _named(flags: Flags, names: Sequence[str]) -> npt.NDArray[np.object_]:
+    """(rows,) the names that are set in (rows, names) flags, with spaces between them."""
+    sets, row = np.unique(flags, axis=0, return_inverse=True)
+    joined = [" ".join(name for name, flag in zip(names, one, strict=True) if flag) for one in sets]
+    return np.array(joined, dtype=object)[row.reshape(-1)]

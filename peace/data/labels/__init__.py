@@ -1,5 +1,6 @@
 """Label sets: a data file each, and the code book that reads it."""
 
-from peace.data.labels.label_set import LabelSet, Reading, load_label_set, normalise
+from peace.data.labels.label_set import LabelSet, load_label_set, normalise
+from peace.data.labels.lines import DOUBTFUL, Reading
 
-__all__ = ["LabelSet", "Reading", "load_label_set", "normalise"]
+__all__ = ["DOUBTFUL", "LabelSet", "Reading", "load_label_set", "normalise"]

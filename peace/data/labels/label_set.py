@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,20 +13,14 @@ import numpy.typing as npt
 
 from peace.core.errors import ConfigError, nearest
 from peace.core.files import digest
-from peace.data.labels.schema import LabelFile, LineRule, read_label_file
+from peace.data.labels.lines import Reading, first, plain, read_line, unreadable_leads
+from peace.data.labels.schema import LabelFile, read_label_file
+from peace.data.signal.leads import LEADS
 
 EMBEDDED = Path(__file__).parent
 CODE = re.compile(r"^([A-Za-z]+(?:\d+|\(\d+(?:\+\d+)*\)))(?:\+(.+))?$")
 
 Flags = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a code or a report line means: its labels (may be none), and the rule that decided."""
-
-    labels: tuple[str, ...]
-    decided: str
 
 
 @dataclass(frozen=True)
@@ -108,31 +102,34 @@ class LabelSet:
 
     def read_line(self, line: str) -> Reading:
         """Meaning of one report line."""
-        text = normalise(line).lower()
-        for rule in self.file.report.nothing:
-            if re.search(rule.when, text):
-                return Reading((), f"nothing: {rule.name}")
-        text, cuts = self._cut(text)
-        hits = [
-            rule
-            for rule in self.file.report.findings
-            if re.search(rule.when, text) and not (rule.unless and re.search(rule.unless, text))
-        ]
-        if not hits:
-            return Reading((), f"cut: {', '.join(cuts)}" if cuts else "no rule")
-        decided = ", ".join([*(rule.name for rule in hits), *(f"cut: {name}" for name in cuts)])
-        return Reading(tuple(self._in_order(label for rule in hits for label in rule.labels)), decided)
+        reading = read_line(self.file.report, line)
+        return replace(
+            reading, labels=tuple(self._in_order(reading.labels)), doubtful=tuple(self._in_order(reading.doubtful))
+        )
+
+    def unreadable_leads(self, line: str) -> tuple[str, ...]:
+        """Leads that a report line says could not be read; none where it says so of the whole recording."""
+        leads = unreadable_leads(self.file.report, line)
+        return () if len(leads) == len(LEADS) else leads
 
     def unusable(self, line: str) -> str | None:
         """Name of the rule by which a report line says that the recording could not be read, or None."""
-        text = normalise(line).lower()
-        return next((rule.name for rule in self.file.report.unusable if re.search(rule.when, text)), None)
+        return None if self.unreadable_leads(line) else first(self.file.report.unusable, plain(line))
 
     def resolve_report(self, flags: Flags) -> Flags:
         """Drop from (records, labels) flags the labels that count only alone, where another label is set."""
+        return flags & ~self._beside_others(flags)
+
+    def resolve_doubt(self, doubtful: Flags, flags: Flags) -> Flags:
+        """Drop from (records, labels) flags of doubtful labels what another line of the report decides.
+
+        `flags` are the labels stated: those are not doubtful, nor is one that counts only alone beside another.
+        """
+        return doubtful & ~flags & ~self._beside_others(flags)
+
+    def _beside_others(self, flags: Flags) -> Flags:
         alone = self.flags(self.file.report.alone)
-        others = (flags & ~alone).any(axis=1, keepdims=True)
-        return flags & ~(alone & others)
+        return alone & (flags & ~alone).any(axis=1, keepdims=True)
 
     def flags(self, names: Iterable[str]) -> Flags:
         """(labels,) flags of label names."""
@@ -155,15 +152,6 @@ class LabelSet:
                     tables[vocabulary][code] = (*tables[vocabulary].get(code, ()), name)
         return tables
 
-    def _cut(self, text: str) -> tuple[str, list[str]]:
-        names: list[str] = []
-        for rule in self.file.report.cut:
-            shortened = _before(rule, text)
-            if shortened is not None:
-                text = shortened
-                names.append(rule.name)
-        return text, names
-
 
 def load_label_set(name_or_path: str) -> LabelSet:
     """An embedded label set by name, or one from a YAML file by path.
@@ -185,8 +173,3 @@ def load_label_set(name_or_path: str) -> LabelSet:
 def normalise(line: str) -> str:
     """A report line with single spaces and without a closing full stop."""
     return " ".join(line.split()).rstrip(".").rstrip()
-
-
-def _before(rule: LineRule, text: str) -> str | None:
-    found = re.search(rule.when, text)
-    return text[: found.start()] if found else None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_validator, model_validator
 
 from peace.config import Section
 from peace.core.errors import ConfigError, nearest
@@ -58,6 +58,44 @@ class LineRule(Section):
     when: Pattern
 
 
+class Spelling(Section):
+    """What a pattern matches is written another way, before any rule is tried; `put` may name groups."""
+
+    when: Pattern
+    put: str
+
+    @model_validator(mode="after")
+    def _groups_exist(self) -> Spelling:
+        try:
+            re.sub(self.when, self.put, "")
+        except (re.error, IndexError) as error:
+            raise ValueError(f"'{self.put}' does not fit '{self.when}': {error}") from None
+        return self
+
+
+class DoubtRule(LineRule):
+    """A pattern that leaves the findings of its part of a sentence doubtful, or those of the whole sentence."""
+
+    reach: Literal["part", "sentence"] = "part"
+
+
+class CutRule(LineRule):
+    """A pattern that ends what a sentence states; a finding behind it is not there, or left doubtful."""
+
+    rest: Literal["nothing", "doubtful"] = "nothing"
+
+
+class LeadRule(LineRule):
+    """A pattern over a line that names leads, in its group `leads`, which the cart could not read."""
+
+    @field_validator("when")
+    @classmethod
+    def _names_leads(cls, pattern: str) -> str:
+        if "leads" not in re.compile(pattern).groupindex:
+            raise ValueError(f"'{pattern}' has no group (?P<leads>...)")
+        return pattern
+
+
 class FindingRule(LineRule):
     """A pattern that means labels, unless another one matches as well."""
 
@@ -68,10 +106,15 @@ class FindingRule(LineRule):
 class ReportRules(Section):
     """How the lines of a machine report are read, in the order of the fields."""
 
+    spelling: tuple[Spelling, ...] = ()
     nothing: tuple[LineRule, ...] = ()
-    cut: tuple[LineRule, ...] = ()
+    doubt: tuple[DoubtRule, ...] = ()
+    cut: tuple[CutRule, ...] = ()
+    alternative: Pattern | None = None
     findings: tuple[FindingRule, ...] = ()
+    none: tuple[LineRule, ...] = ()
     alone: Codes = ()
+    leads: tuple[LeadRule, ...] = ()
     unusable: tuple[LineRule, ...] = ()
 
 
@@ -134,5 +177,5 @@ def _explain(item: dict[str, Any]) -> str:
 
 
 def _known_keys() -> list[str]:
-    models: list[type[BaseModel]] = [LabelFile, Label, ScpRule, ReportRules, FindingRule]
+    models: list[type[BaseModel]] = [LabelFile, Label, ScpRule, ReportRules, FindingRule, DoubtRule, CutRule, Spelling]
     return sorted({field.alias or name for model in models for name, field in model.model_fields.items()})

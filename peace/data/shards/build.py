@@ -16,7 +16,7 @@ from peace.data.shards.schema import FORMAT
 from peace.data.shards.staging import brought, in_its_place
 from peace.data.shards.statistics import LeadSums
 from peace.data.shards.writer import ShardWriter
-from peace.data.signal import Conditioned, Unreadable, condition_file, n_samples_of
+from peace.data.signal import Conditioned, Unreadable, condition_file, n_samples_of, without_leads
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,7 @@ def _conditioned(
             detail = in_its_place(f"{type(error).__name__}: {error}", row, copy)
             tally.rejects.append(_reject(row, "unexpected_error", detail[:300]))
             continue
+        record = without_leads(record, row.get("masked_leads", ()))
         tally.kept += 1
         tally.sums.setdefault(row["cohort"], LeadSums()).add(record)
         for label in row["labels"]:

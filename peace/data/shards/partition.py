@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("record_id", "patient_id", "cohort", "path", "age_days", "sex", "labels", "split")
+OF_REPORTS = ("doubtful", "masked_leads")  # lists of names, mostly empty; an older manifest lacks them
 BYTES_PER_SAMPLE = 2 * 12
 READERS = 8  # at once: on a network the wait is longer than the reading
 
@@ -41,6 +42,8 @@ def row_keys(manifest: pd.DataFrame) -> npt.NDArray[np.uint64]:
         column = manifest[name]
         values = column.map("\x1e".join) if name == "labels" else column.astype("string").fillna("")
         text = text + "\x1f" + values.astype(str)
+    for name in manifest.columns.intersection(OF_REPORTS):  # a record without any has the key of an older manifest
+        text = text + manifest[name].map(lambda names, name=name: "\x1f".join(["", name, *names]) if len(names) else "")
     keys: npt.NDArray[np.uint64] = np.asarray(pd.util.hash_array(text.to_numpy(object), categorize=False))
     if len(np.unique(keys)) < len(keys):
         raise DataError("two records of the manifest are the same: each record_id must occur once")

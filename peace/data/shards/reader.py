@@ -13,10 +13,11 @@ import numpy.typing as npt
 from peace.core.errors import DataError, nearest
 from peace.core.files import digest, read_json
 from peace.core.storage import is_remote, nearby, opened, place, reaching
+from peace.data.labels import DOUBTFUL
 from peace.data.shards.schema import FORMAT
 from peace.data.signal import LEADS
 
-NEEDED = ("record_id", "patient_id", "age_days", "labels", "signal", "lead_mask")
+NEEDED = ("record_id", "patient_id", "age_days", "labels", "signal", "lead_mask", "doubtful")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Records:
     lead_mask: npt.NDArray[np.uint8]
     """(N, 12), 1 where the lead is there."""
     target: npt.NDArray[np.uint8]
-    """(N, K), 1 where the label holds, in the order of the label set."""
+    """(N, K), 1 where the label holds, DOUBTFUL where that is left open, in the order of the label set."""
     age_days: npt.NDArray[np.float64]
     """(N,), NaN where unknown."""
 
@@ -138,7 +139,7 @@ class ShardSet:
         return self._assemble([_rows(file, None) for file in files])
 
     def labelled(self, split: str) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.uint8]]:
-        """Record ids (N,) and targets (N, K) of a split, without reading a signal."""
+        """Record ids (N,) and targets (N, K) of a split, without signals; what is doubtful counts as absent."""
         import pyarrow.parquet as pq
 
         tables = []
@@ -149,15 +150,16 @@ class ShardSet:
         labels = [found for table in tables for found in table["labels"].to_pylist()]
         return np.array(names, np.str_), self.targets(labels)
 
-    def targets(self, labels: Sequence[Sequence[str]]) -> npt.NDArray[np.uint8]:
-        """(N, K) multi-hot rows for lists of label names, in the order of the label set. Raises DataError."""
+    def targets(self, labels: Sequence[Sequence[str]], doubtful: Sequence[Sequence[str]] = ()) -> npt.NDArray[np.uint8]:
+        """(N, K) rows for lists of label names, in the order of the label set: 1, 0, or DOUBTFUL. Raises DataError."""
         position = {name: index for index, name in enumerate(self.labels)}
         target = np.zeros((len(labels), len(position)), np.uint8)
-        for row, names in enumerate(labels):
-            for name in names:
-                if name not in position:
-                    raise DataError(f"shards in {self.place} hold label {name!r}, which their label set does not")
-                target[row, position[name]] = 1
+        for value, column in ((DOUBTFUL, doubtful), (1, labels)):
+            for row, names in enumerate(column):
+                for name in names:
+                    if name not in position:
+                        raise DataError(f"shards in {self.place} hold label {name!r}, which their label set does not")
+                    target[row, position[name]] = value
         return target
 
     def _assemble(self, tables: Sequence[Any]) -> Records:
@@ -172,15 +174,22 @@ class ShardSet:
                 lead_mask[rows] = batch["lead_mask"].to_numpy_ndarray()
                 start += len(batch)
         plain = {name: [value for table in tables for value in table[name].to_pylist()] for name in NEEDED[:4]}
+        doubtful = [names for table in tables for names in doubtful_labels(table)]
         ages = [float("nan") if age is None else float(age) for age in plain["age_days"]]
         return Records(
             record_id=np.array(plain["record_id"], np.str_),
             patient_id=np.array(plain["patient_id"], np.str_),
             signal=signal,
             lead_mask=lead_mask,
-            target=self.targets(plain["labels"]),
+            target=self.targets(plain["labels"], doubtful),
             age_days=np.array(ages, np.float64),
         )
+
+
+def doubtful_labels(table: Any) -> list[list[str]]:
+    """The labels of each row that its report leaves open; none in a shard that was written before there were any."""
+    found: list[list[str]] = table["doubtful"].to_pylist() if "doubtful" in table.column_names else [[]] * len(table)
+    return found
 
 
 def _rows(file: Path, record_ids: Sequence[str] | None) -> Any:
@@ -191,7 +200,7 @@ def _rows(file: Path, record_ids: Sequence[str] | None) -> Any:
     try:
         if record_ids is None:
             with nearby(file) as local:  # most columns are wanted: one stream is faster than many ranges
-                return pq.read_table(local, columns=list(NEEDED), partitioning=None)
+                return pq.ParquetFile(local).read(columns=list(NEEDED))
         wanted = pa.array(list(record_ids), pa.string())
         groups = []
         with opened(file) as source, pq.ParquetFile(source, pre_buffer=is_remote(file)) as parquet:
@@ -200,7 +209,7 @@ def _rows(file: Path, record_ids: Sequence[str] | None) -> Any:
                 chosen = pc.is_in(names, wanted)
                 if pc.any(chosen).as_py():
                     groups.append(parquet.read_row_group(index, columns=list(NEEDED)).filter(chosen))
-            empty = parquet.schema_arrow.empty_table().select(list(NEEDED))
+            empty = parquet.schema_arrow.empty_table()
         return pa.concat_tables(groups) if groups else empty
     except (OSError, pa.ArrowInvalid, KeyError) as error:
         raise DataError(f"cannot read shard {file} ({error}): run `peace preprocess` again to renew it") from None

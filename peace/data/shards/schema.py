@@ -39,6 +39,7 @@ def schema(length: int) -> pa.Schema:
             ("age_days", pa.int64()),
             ("sex", pa.string()),
             ("labels", pa.list_(pa.string())),
+            ("doubtful", pa.list_(pa.string())),
             ("signal", tensor(pa.int16(), (len(LEADS), length))),
             ("lead_mask", tensor(pa.uint8(), (len(LEADS),))),
             ("n_samples", pa.int32()),
@@ -54,7 +55,15 @@ def writer_options() -> dict[str, Any]:
     return {
         "compression": "zstd",
         "compression_level": 1,
-        "use_dictionary": ["patient_id", "cohort", "split", "sex", "labels.list.element", "flags.list.element"],
+        "use_dictionary": [
+            "patient_id",
+            "cohort",
+            "split",
+            "sex",
+            "labels.list.element",
+            "doubtful.list.element",
+            "flags.list.element",
+        ],
         "column_encoding": {"signal.list.element": "DELTA_BINARY_PACKED"},
         "write_statistics": ["record_id", "patient_id", "split", "cohort", "age_days"],
     }

@@ -60,7 +60,9 @@ class ShardWriter:
         self._file.write(body)
         self._unpacked += unpacked
         measured = {"lead_mask": record.lead_mask, "peak_to_peak_mv": peak_to_peak_mv(record).astype(np.float32)}
-        self._rows.append({**row, **record.quality, **measured, "n_samples": record.n_samples, "flags": record.flags})
+        self._rows.append(
+            {"doubtful": [], **row, **record.quality, **measured, "n_samples": record.n_samples, "flags": record.flags}
+        )
         if len(self._rows) == ROW_GROUP:
             self._end_group()
 

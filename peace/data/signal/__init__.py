@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from peace.core.lazy import lazily
 
 if TYPE_CHECKING:
-    from peace.data.signal.condition import Conditioned, condition_file, n_samples_of
+    from peace.data.signal.condition import Conditioned, condition_file, n_samples_of, without_leads
     from peace.data.signal.leads import LEADS, NINE, lead_index
     from peace.data.signal.quality import QUALITY
     from peace.data.signal.quality_policy import FLAGS
@@ -28,6 +28,7 @@ __all__ = [
     "n_samples_of",
     "read_header",
     "read_record",
+    "without_leads",
 ]
 
 __getattr__ = lazily(
@@ -46,5 +47,6 @@ __getattr__ = lazily(
         "n_samples_of": "condition",
         "read_header": "reader",
         "read_record": "reader",
+        "without_leads": "condition",
     },
 )

@@ -8,6 +8,7 @@ resampling; crop or zero-padding; whole microvolts.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -96,6 +97,17 @@ def condition(
     )
     flags += repairs + judge(AFTER_FILTER, values, quality)
     return Conditioned(stored, mask, n_samples, values, tuple(name for name in FLAGS if name in flags))
+
+
+def without_leads(record: Conditioned, names: Sequence[str]) -> Conditioned:
+    """The record with these leads masked, flagged where one of them was there: its report says they are unreadable."""
+    places = [place for place, name in enumerate(LEADS) if name in names and record.lead_mask[place]]
+    if not places:
+        return record
+    signal, mask = record.signal.copy(), record.lead_mask.copy()
+    signal[places], mask[places] = 0, 0
+    flags = {*record.flags, "report_lead_masked"}
+    return Conditioned(signal, mask, record.n_samples, record.quality, tuple(name for name in FLAGS if name in flags))
 
 
 def _refuse_short(recording: Recording, quality: QualityConfig) -> None:

@@ -16,6 +16,7 @@ from peace.data.signal.unreadable import Unreadable
 FLAGS: dict[str, str] = {
     "nan_samples_filled": "missing samples were filled linearly",
     "flat_lead_masked": "leads without signal were masked",
+    "report_lead_masked": "leads that the cart's report calls unreadable were masked",
     "saturated": "a lead touches the rail for longer than quality.saturated.limit",
     "saturated_masked": "leads at the rail were masked",
     "spikes": "a lead has more spikes than quality.spikes.limit",

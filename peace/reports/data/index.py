@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from peace.core.files import write_json
 from peace.data.cohorts import COHORTS
-from peace.data.cohorts.audit import LABELLED, SET_ASIDE, UNMAPPED
+from peace.data.cohorts.audit import LABELLED, NO_RULE, SET_ASIDE, UNMAPPED
 from peace.data.labels import LabelSet
 from peace.reports.data.index_page import write_page
 from peace.reports.data.numbers import population, population_numbers
@@ -70,6 +70,10 @@ def _audit_numbers(audit: pd.DataFrame) -> dict[str, Any]:
         }
     return {
         "strings": parts,
+        "no_rule_share": {
+            str(name): float(share) for name, share in audit.groupby("vocabulary")["no_rule_share"].first().items()
+        },
+        "most_frequent_no_rule": _first(audit, NO_RULE),
         "most_frequent_unmapped": _first(audit, UNMAPPED),
         "most_frequent_set_aside": _first(audit, SET_ASIDE),
         "most_frequent_labelled": _first(audit, LABELLED),
@@ -83,7 +87,7 @@ def _first(audit: pd.DataFrame, check: str) -> list[dict[str, Any]]:
     rows = rows.sort_values(["count", "text"], ascending=[False, True]).head(AUDIT_ROWS)
     return [
         {
-            **{name: row[name] for name in ("vocabulary", "text", "meaning", "labels", "decided")},
+            **{name: row[name] for name in ("vocabulary", "text", "meaning", "labels", "doubtful", "decided")},
             "count": int(row["count"]),
             "examples": row["examples"].split(),
         }

@@ -120,6 +120,11 @@ def _audit(numbers: Mapping[str, Any]) -> list[Section]:
         for vocabulary, parts in audit["strings"].items()
         for check, values in parts.items()
     ]
+    facts += [
+        (f"{vocabulary}: share that no rule met", f"{100 * share:.2f} % of all that was met")
+        for vocabulary, share in audit["no_rule_share"].items()
+        if vocabulary == "report"
+    ]
     return [
         Section(
             "How labels were read",
@@ -129,10 +134,16 @@ def _audit(numbers: Mapping[str, Any]) -> list[Section]:
             ],
             facts,
         ),
+        *_top(
+            "Most frequent lines that no rule met",
+            "Each may say one of the labels: give it a rule in the label set.",
+            audit["most_frequent_no_rule"],
+            False,
+        ),
         *_top("Most frequent strings without a label", "", audit["most_frequent_unmapped"], False),
         *_top(
             "Most frequent strings set aside by a rule",
-            "Negated, hedged, benign, a cause rather than a finding, a modified or an unknown code.",
+            "Negated, doubtful, benign, a cause rather than a finding, a modified or an unknown code.",
             audit["most_frequent_set_aside"],
             False,
         ),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.runtime.harness import Job, Table, Verb, main
 from peace.core.errors import DataError
-from peace.core.files import write_text
+from peace.core.files import json_text, write_text
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,7 +58,7 @@ def work(job: Job) -> dict[str, Any]:
     write_text(job.out / "leaderboard.csv", as_csv(rows))
     write_page(job.out / "leaderboard.html", rows, uri)
     if job.args.json:
-        print(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
+        print(json_text(result), end="")
     return {**result, "printed": job.args.json}
 
 
@@ -217,7 +216,8 @@ VERB = Verb(
     add_arguments=add_arguments,
     work=work,
     tables=tables,
-    sections=("tracking",),
+    sections=(),
+    settings=("tracking.uri", "tracking.experiment"),
     identity=lambda args: {"name": args.name, "limit": args.limit},
     final=False,
     tracked=False,

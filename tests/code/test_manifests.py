@@ -24,7 +24,8 @@ from kustomize import render
 from referencing import Registry, Resource
 
 from jobs.cli import VERBS, verb_of
-from jobs.runtime.harness import parser_of, split_overrides
+from jobs.runtime.harness import parser_of
+from jobs.runtime.overrides import split_overrides
 from peace.config import load_config
 
 PROJECT = Path(__file__).parents[2]

@@ -39,8 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def work(job: Job) -> dict[str, Any]:
     """Collect, sort, write."""
+    from jobs.registry.client import check_names
     from jobs.tracking.store import connect, first_line, tracking_uri
 
+    if job.args.name is not None:
+        check_names(job.args.name)
     uri = tracking_uri(job.config)
     file = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and not file.exists():

@@ -11,6 +11,7 @@ reason and the rest is answered; where nothing is answered the exit code is 2.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections import Counter
@@ -127,12 +128,14 @@ def _checkpoint(model: str, config: Config) -> Iterator[Path]:
 def _as_values(answer: Any) -> dict[str, Any]:
     from peace.inference import Refusal
 
+    # a file's name may hold bytes that are not UTF-8, a document may not
+    record = os.fsencode(answer.record).decode("utf-8", "backslashreplace")
     if isinstance(answer, Refusal):
         empty = Path(answer.record).is_dir()
         detail = "the folder holds no .hea file" if empty else answer.detail
-        return {"record": answer.record, "refused": answer.reason, "detail": detail}
+        return {"record": record, "refused": answer.reason, "detail": detail}
     return {
-        "record": answer.record,
+        "record": record,
         "leads_present": answer.leads_present,
         "leads_missing": answer.leads_missing,
         "seconds": answer.seconds,

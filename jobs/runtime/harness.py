@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import errno
 import logging
+import re
 import signal
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.runtime.console import guarded, in_utf8, stream_fault
+from jobs.runtime.console import Undelivered, guarded, in_utf8
 from jobs.runtime.overrides import refuse_unread, split_overrides
 from jobs.runtime.progress_file import telling_progress
 from jobs.runtime.run_directory import earlier_result, only_writer, prepared, run_log
@@ -126,9 +127,9 @@ def _run(verb: Verb, argv: Sequence[str]) -> int:
     except KeyboardInterrupt as stop:
         print(f"\npeace {verb.name}: interrupted; the same command goes on from what is finished", file=sys.stderr)
         return 143 if isinstance(stop, Terminated) else 130
+    except Undelivered:
+        raise
     except Exception as error:
-        if isinstance(error, OSError) and stream_fault(error):
-            raise
         mistake = _user_mistake(error)
         if mistake is None:
             traceback.print_exc()
@@ -289,7 +290,8 @@ def _user_mistake(error: BaseException) -> str | None:
         if isinstance(seen, OSError) and seen.errno in OF_THE_MACHINE and seen.filename:
             return f"{seen.filename}: {(seen.strerror or '').lower()}"
         if isinstance(seen, UnicodeEncodeError) and seen.reason == "surrogates not allowed":
-            return f"the name {ascii(seen.object)[:200]} holds bytes that are not UTF-8: rename it"
+            name = re.findall(r"[^\s\"']*[\ud800-\udfff][^\s\"']*", seen.object)[0]
+            return f"the name {name!a} holds bytes that are not UTF-8: rename it"
         if (fault := fault_of(seen)) is not None:
             return fault
         seen = getattr(seen, "cause", None) or seen.__cause__

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobs.registry.champions import Champions
 from jobs.runtime.harness import Job
-from jobs.tracking.store import connect, first_line, tracking_uri
+from jobs.tracking.store import connect, first_line, signed_in, tracking_uri
 from peace.config import Config
 from peace.core.errors import ConfigError, DataError, nearest
 from peace.reports.page import NOT_A_DEVICE
@@ -61,7 +61,8 @@ def fetch_checkpoint(model: str, config: Config, place: Path) -> Path:
         from mlflow.artifacts import download_artifacts
 
         place.mkdir(parents=True, exist_ok=True)
-        folder = Path(download_artifacts(model, dst_path=str(place), tracking_uri=uri, registry_uri=uri))
+        plain = signed_in(uri)
+        folder = Path(download_artifacts(model, dst_path=str(place), tracking_uri=plain, registry_uri=plain))
     # a store, a server or a disk may fail in many ways; all of them mean that the model is not to be had
     except Exception as error:
         raise DataError(f"cannot get {model} from {uri}: {first_line(error)}") from error

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from peace.core.masking import masked
+
 BROKEN_PIPE = 141  # as a shell reports it: 128 + SIGPIPE
 PLAIN = str.maketrans({"–": "-", "—": "-", "−": "-", "·": "*", "…": "...", "µ": "u", "±": "+-", "’": "'", "≥": ">="})
 
@@ -30,8 +32,9 @@ class _Watched:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write, or raise Undelivered."""
-        return int(self._do(self._stream.write, text) or 0)
+        """Write, with user information in addresses masked, or raise Undelivered."""
+        self._do(self._stream.write, masked(text))
+        return len(text)
 
     def flush(self) -> None:
         """Flush, or raise Undelivered."""

@@ -28,6 +28,7 @@ from jobs.runtime.run_directory import earlier_result, only_writer, prepared, ru
 from peace.config import Config, dump_config, load_config
 from peace.core.errors import ConfigError, PeaceError
 from peace.core.files import digest, file_digest, json_text, write_json, write_text
+from peace.core.masking import masked
 from peace.core.storage import fault_of, is_remote, looks_remote, place
 
 if TYPE_CHECKING:
@@ -237,7 +238,7 @@ def show(tables: Sequence[Table]) -> None:
         for position, name in enumerate(table.header):
             rich.add_column(escape(name), justify="left" if position == 0 else "right", overflow="fold")
         for row in table.rows:
-            rich.add_row(*map(escape, row))
+            rich.add_row(*(escape(masked(cell)) for cell in row))  # before it is folded
         console.print(f"\n[bold]{escape(table.title)}[/bold]" if table.title else "")
         console.print(rich)
 
@@ -284,7 +285,7 @@ def _user_mistake(error: BaseException) -> str | None:
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, PeaceError):
-            return str(seen)
+            return masked(str(seen))
         if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
             return f"no space left for {seen.filename or 'the run directory'}: free some and run the same command again"
         if isinstance(seen, OSError) and seen.errno in OF_THE_MACHINE and seen.filename:

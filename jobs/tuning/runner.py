@@ -203,7 +203,8 @@ class Keeper(tune.Callback):
         place = self.ledger.folder(trial.number)
         drawn = self.space.active(trial.parameters)
         config = build_config_or_none(trial_values(self.plan.config, drawn, trial.draw)) or self.job.config
-        enabled = self.job.config.tracking.enabled
+        config = config.model_copy(update={"tracking": self.job.config.tracking})  # the plan's is masked
+        enabled = config.tracking.enabled
         run = open_run(config, place, "sweep", self.job.run, enabled=enabled)
         draw = {"draw": trial.draw} if trial.draw is not None else {}
         chosen = {f"drawn/{key}": value for key, value in drawn.items()}

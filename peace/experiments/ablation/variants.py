@@ -49,4 +49,4 @@ ALIGNING = ("dann", "mmd")  # see the target's training records, without labels,
 def variant_config(config: Config, name: str, seed: int) -> Config:
     """The configuration of a variant: `config` with its objective changed and its seed set."""
     changes = {"seed": seed, "objective": dict(VARIANTS[name].objective)}
-    return build_config(merge(config.model_dump(mode="json"), changes))
+    return build_config(merge(config.model_dump(), changes))

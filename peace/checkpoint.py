@@ -31,7 +31,7 @@ import yaml
 from safetensors import SafetensorError
 
 from peace.config import Config, build_config, dump_config
-from peace.core.errors import DataError
+from peace.core.errors import ConfigError, DataError
 from peace.core.files import digest, json_text, read_json, write_text
 from peace.core.storage import is_remote, reaching
 
@@ -184,6 +184,9 @@ def read_meta(place: Path) -> tuple[Config, CheckpointMeta]:
     try:
         config = build_config(yaml.safe_load(_read_file(place, "config.yaml", known).decode("utf-8")))
         return config, CheckpointMeta(**values)
+    except ConfigError as error:
+        release = values.get("code_version") or "an unnamed release"
+        raise DataError(f"{place}/config.yaml, written by release {release}, is not of this one: {error}") from None
     except (TypeError, ValueError, yaml.YAMLError) as error:
         raise DataError(f"{place} is not a whole checkpoint: {error}") from None
 
@@ -246,10 +249,23 @@ def _read_sealed(place: Path) -> dict[str, Any]:
     values = read_json(place / META_FILE)
     known = {item.name for item in fields(CheckpointMeta)} | {"files", "digest"}
     if not isinstance(values, dict) or values.get("format") != FORMAT or set(values) - known:
-        raise DataError(f"{place}/checkpoint.json is not of format {FORMAT}: it was written by another version")
+        raise DataError(f"{place}/checkpoint.json {_of_another_format(values)}")
     if values.get("digest") != digest({name: value for name, value in values.items() if name != "digest"}):
         raise DataError(f"{place}/checkpoint.json does not match its own digest: damaged, or changed by hand")
     return values
+
+
+def _of_another_format(values: Any) -> str:
+    """What a description is that this release cannot read: of which format, written by which release, read by which."""
+    if not isinstance(values, dict) or not isinstance(values.get("format"), int):
+        return "is no description of a checkpoint of ours"
+    release, number = str(values.get("code_version") or "an unnamed release"), values["format"]
+    ours = f"release {metadata.version('peace-ray')} reads format {FORMAT}"
+    remedy = f"{ours}; install that release to use it, or train it again with this one"
+    if number != FORMAT:
+        return f"is of format {number}, written by release {release}: {remedy}"
+    strange = sorted(set(values) - {item.name for item in fields(CheckpointMeta)} - {"files", "digest"})
+    return f"holds what this release does not know ({', '.join(strange)}), written by release {release}: {remedy}"
 
 
 def _read_file(place: Path, name: str, known: Mapping[str, str]) -> bytes:

@@ -73,7 +73,8 @@ class Predictor:
             quality = QualityConfig.model_validate(meta.recipe["quality"])
         except (KeyError, ValidationError) as error:
             where = f"{find_checkpoint(place)}/checkpoint.json"
-            raise DataError(f"{where} holds a signal recipe of another version: {str(error).splitlines()[0]}") from None
+            why = f"of release {meta.code_version or 'unknown'}, which this one does not read"
+            raise DataError(f"{where} holds a signal recipe {why}: {str(error).splitlines()[0]}") from None
         return cls(classifier.eval(), meta, signal, leads, quality)
 
     @property

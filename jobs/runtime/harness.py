@@ -7,9 +7,7 @@ configuration); torch, ray and mlflow are imported inside functions, so that `pe
 from __future__ import annotations
 
 import argparse
-import errno
 import logging
-import re
 import signal
 import sys
 import tempfile
@@ -22,22 +20,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.runtime.console import Undelivered, guarded, in_utf8
+from jobs.runtime.mistakes import user_mistake
 from jobs.runtime.overrides import refuse_unread, split_overrides
 from jobs.runtime.progress_file import telling_progress
 from jobs.runtime.run_directory import earlier_result, only_writer, prepared, run_log
 from peace.config import Config, dump_config, load_config
-from peace.core.errors import ConfigError, PeaceError
+from peace.core.errors import ConfigError
 from peace.core.files import digest, file_digest, json_text, write_json, write_text
 from peace.core.masking import masked
-from peace.core.storage import fault_of, is_remote, looks_remote, place
+from peace.core.storage import is_remote, looks_remote, place
 
 if TYPE_CHECKING:
     from jobs.tracking.run import Run
 
 # of the tracking section, what every tracked verb reads
 TRACKING = ("tracking.enabled", "tracking.uri", "tracking.experiment", "tracking.system_metrics_seconds")
-# what is wrong with a disk, a folder or a name, and not with the code
-OF_THE_MACHINE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 
 
 class Terminated(KeyboardInterrupt):
@@ -131,7 +128,7 @@ def _run(verb: Verb, argv: Sequence[str]) -> int:
     except Undelivered:
         raise
     except Exception as error:
-        mistake = _user_mistake(error)
+        mistake = user_mistake(error)
         if mistake is None:
             traceback.print_exc()
             return 1
@@ -278,22 +275,3 @@ def _terminated_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _user_mistake(error: BaseException) -> str | None:
-    """The message of a PeaceError, also where Ray or a library has wrapped it; None for any other failure."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, PeaceError):
-            return masked(str(seen))
-        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
-            return f"no space left for {seen.filename or 'the run directory'}: free some and run the same command again"
-        if isinstance(seen, OSError) and seen.errno in OF_THE_MACHINE and seen.filename:
-            return f"{seen.filename}: {(seen.strerror or '').lower()}"
-        if isinstance(seen, UnicodeEncodeError) and seen.reason == "surrogates not allowed":
-            name = re.findall(r"[^\s\"']*[\ud800-\udfff][^\s\"']*", seen.object)[0]
-            return f"the name {name!a} holds bytes that are not UTF-8: rename it"
-        if (fault := fault_of(seen)) is not None:
-            return fault
-        seen = getattr(seen, "cause", None) or seen.__cause__
-    return None

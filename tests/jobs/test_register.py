@@ -193,6 +193,19 @@ def test_the_leaderboard_shows_it(here: Path, tmp_path: Path, capsys: pytest.Cap
     assert main(["leaderboard", "--name", "nobody"]) == 2
 
 
+def test_an_artefact_folder_that_takes_nothing_is_one_line(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file stands in its place: root, as whom tests may run, writes to what is only marked read-only."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "mlartifacts").write_text("")
+    assert main(["register", "--run", str(place / "run"), "--out", "out"]) == 2
+    told = capsys.readouterr().err
+    assert f"cannot write or read {tmp_path}/mlartifacts/models: not a directory" in told
+    assert len(told.splitlines()) == 1
+
+
 NOT_NAMES = ("a/b", "..", ".", "", " ", " a", "a:b", "a'b", "a\nb", "x" * 300)
 
 

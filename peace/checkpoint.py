@@ -184,11 +184,9 @@ def read_meta(place: Path) -> tuple[Config, CheckpointMeta]:
     try:
         config = build_config(yaml.safe_load(_read_file(place, "config.yaml", known).decode("utf-8")))
         return config, CheckpointMeta(**values)
-    except ConfigError as error:
-        release = values.get("code_version") or "an unnamed release"
-        raise DataError(f"{place}/config.yaml, written by release {release}, is not of this one: {error}") from None
-    except (TypeError, ValueError, yaml.YAMLError) as error:
-        raise DataError(f"{place} is not a whole checkpoint: {error}") from None
+    except (ConfigError, TypeError, ValueError, yaml.YAMLError) as error:
+        release = values.get("code_version") or "unknown"
+        raise DataError(f"{place} is not a whole checkpoint of this release, but of {release}: {error}") from None
 
 
 def load_classifier(place: Path) -> tuple[EcgClassifier, CheckpointMeta]:
@@ -259,13 +257,10 @@ def _of_another_format(values: Any) -> str:
     """What a description is that this release cannot read: of which format, written by which release, read by which."""
     if not isinstance(values, dict) or not isinstance(values.get("format"), int):
         return "is no description of a checkpoint of ours"
-    release, number = str(values.get("code_version") or "an unnamed release"), values["format"]
+    number, release = values["format"], values.get("code_version") or "an unnamed release"
+    what = f"is of format {number}" if number != FORMAT else "has fields that this release does not know"
     ours = f"release {metadata.version('peace-ray')} reads format {FORMAT}"
-    remedy = f"{ours}; install that release to use it, or train it again with this one"
-    if number != FORMAT:
-        return f"is of format {number}, written by release {release}: {remedy}"
-    strange = sorted(set(values) - {item.name for item in fields(CheckpointMeta)} - {"files", "digest"})
-    return f"holds what this release does not know ({', '.join(strange)}), written by release {release}: {remedy}"
+    return f"{what}, written by release {release}: {ours}; install that release, or train it again with this one"
 
 
 def _read_file(place: Path, name: str, known: Mapping[str, str]) -> bytes:

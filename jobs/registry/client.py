@@ -65,7 +65,7 @@ def fetch_checkpoint(model: str, config: Config, place: Path) -> Path:
         folder = Path(download_artifacts(model, dst_path=str(place), tracking_uri=plain, registry_uri=plain))
     # a store, a server or a disk may fail in many ways; all of them mean that the model is not to be had
     except Exception as error:
-        raise DataError(f"cannot get {model} from {uri}: {first_line(error)}") from error
+        raise DataError(f"cannot get {model!r} from {uri}: {first_line(error)}") from error
     return folder / "artifacts" / "checkpoint"
 
 

@@ -48,12 +48,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
 
 
 @pytest.mark.heavy
-def test_a_run_leaves_neither_name_nor_password(
-    server: MlflowServer, small_cohorts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_leaves_neither_name_nor_password(server: MlflowServer, small_cohorts: Path, tmp_path: Path) -> None:
     manifest = small_cohorts / "index-zzu" / "manifest.parquet"
-    monkeypatch.setenv("HTTP_PROXY", planted("http://127.0.0.1:9"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with cluster() as made:
         words = [
             "preprocess",

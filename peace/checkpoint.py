@@ -185,8 +185,7 @@ def read_meta(place: Path) -> tuple[Config, CheckpointMeta]:
         config = build_config(yaml.safe_load(_read_file(place, "config.yaml", known).decode("utf-8")))
         return config, CheckpointMeta(**values)
     except (ConfigError, TypeError, ValueError, yaml.YAMLError) as error:
-        release = values.get("code_version") or "unknown"
-        raise DataError(f"{place} is not a whole checkpoint of this release, but of {release}: {error}") from None
+        raise DataError(f"{place} of release {values.get('code_version')} is not a whole checkpoint: {error}") from None
 
 
 def load_classifier(place: Path) -> tuple[EcgClassifier, CheckpointMeta]:

@@ -148,7 +148,7 @@ def test_predict_takes_a_registered_model(here: Path, capsys: pytest.CaptureFixt
     by_folder = json.loads(capsys.readouterr().out)
     assert by_alias["records"] == by_folder["records"]
     assert main(["predict", "good.hea", "--model", "models:/small@champion"]) == 2
-    assert "cannot get models:/small@champion" in capsys.readouterr().err
+    assert "cannot get 'models:/small@champion'" in capsys.readouterr().err
 
 
 def test_registering_again_is_done_already_and_another_model_is_a_new_version(

@@ -201,6 +201,7 @@ VERB = Verb(
     work=work,
     tables=tables,
     sections=SECTIONS,
+    settings=("ablate", "evaluation", "ray"),
     identity=identity,
     final=False,
 )

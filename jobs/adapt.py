@@ -101,6 +101,7 @@ VERB = Verb(
     work=work,
     tables=tables,
     sections=SECTIONS,
+    settings=("ray",),
     writes_anywhere=True,
     identity=identity,
     overrides=overrides,

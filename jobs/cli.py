@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from jobs.runtime.console import guarded, in_utf8
 from jobs.runtime.verbs import VERBS, verb_of
 from peace.core.errors import nearest
 
@@ -21,7 +22,12 @@ def usage() -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Find the verb and hand it the rest of the line."""
-    words = sys.argv[1:] if argv is None else argv
+    if argv is None:
+        in_utf8()
+    return guarded("", lambda: _run(sys.argv[1:] if argv is None else argv))
+
+
+def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())
         return 0

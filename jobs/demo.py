@@ -22,6 +22,7 @@ PROTOCOLS = {
     "ptbxl-full": ("ptbxl", ["--protocol", "full"]),
 }
 REGISTERED = "full"
+NOT_USED = ("fetch", "descriptors", "ablate", "promotion")  # sections that none of the stages reads
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -119,7 +120,7 @@ VERB = Verb(
     add_arguments=add_arguments,
     work=work,
     tables=tables,
-    sections=tuple(Config.model_fields),
+    sections=tuple(name for name in Config.model_fields if name not in NOT_USED),
 )
 
 if __name__ == "__main__":

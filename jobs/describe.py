@@ -226,6 +226,7 @@ VERB = Verb(
     work=work,
     tables=tables,
     sections=("labels", "descriptors"),
+    settings=("model.text",),
     identity=identity,
     overrides=overrides,
     final=False,  # what is there costs nothing, and what failed is asked for again

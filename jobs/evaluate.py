@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this verb."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--run", type=Path, metavar="DIR", help="run directory of pretrain or adapt")
-    source.add_argument("--predictions", type=Path, metavar="FILE", help="a predictions.parquet from elsewhere")
+    source.add_argument("--predictions", type=Path, metavar="FILE", help="predictions from elsewhere: Parquet or CSV")
     parser.add_argument("--synthetic", action="store_true", help="say in the report that the recordings are synthetic")
 
 
@@ -37,6 +37,8 @@ def default_out(args: argparse.Namespace) -> Path | None:
 def identity(args: argparse.Namespace) -> dict[str, Any]:
     """The predictions, by digest."""
     path = _predictions_path(args)
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: --run takes a run directory, --predictions a file")
     if not path.is_file():
         raise DataError(f"{path} does not exist: `peace pretrain` and `peace adapt` write it")
     return {"predictions": file_digest(path), "synthetic": args.synthetic}
@@ -52,7 +54,7 @@ def work(job: Job) -> dict[str, Any]:
     place = job.out if job.args.out or not job.args.run else Path(job.args.run).absolute()
     predictions = read_predictions(source)
     if not predictions.by_patient:
-        job.log.warning("%s names no patients: intervals resample records", source)
+        job.log.warning("%s does not name the patient of each record: intervals resample records", source)
     metrics = evaluate(predictions, job.config.evaluation)
     write_json(place / "metrics.json", metrics)
     figures = draw(predictions, metrics, source.parent, place / "figures")
@@ -172,7 +174,8 @@ def _described(run: Path) -> dict[str, str]:
 
 
 def _json_or_empty(path: Path) -> dict[str, Any]:
-    return dict(read_json(path)) if path.exists() else {}
+    values = read_json(path) if path.exists() else None
+    return dict(values) if isinstance(values, dict) else {}
 
 
 def _track(job: Job, metrics: dict[str, Any], source: Path, files: list[Path], figures: list[Path]) -> None:

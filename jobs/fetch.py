@@ -53,6 +53,7 @@ VERB = Verb(
     add_arguments=add_arguments,
     work=work,
     tables=tables,
+    settings=("fetch",),
     sections=(),  # however a tree was fetched, it is the same tree
     overrides=overrides,
     final=False,

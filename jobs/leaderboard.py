@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.runtime.harness import Job, Table, Verb, main
 from peace.core.errors import DataError
-from peace.core.files import write_text
+from peace.core.files import json_text, write_text
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,8 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def work(job: Job) -> dict[str, Any]:
     """Collect, sort, write."""
+    from jobs.registry.client import check_names
     from jobs.tracking.store import connect, first_line, tracking_uri
 
+    if job.args.name is not None:
+        check_names(job.args.name)
     uri = tracking_uri(job.config)
     file = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and not file.exists():
@@ -59,7 +61,7 @@ def work(job: Job) -> dict[str, Any]:
     write_text(job.out / "leaderboard.csv", as_csv(rows))
     write_page(job.out / "leaderboard.html", rows, uri)
     if job.args.json:
-        print(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
+        print(json_text(result), end="")
     return {**result, "printed": job.args.json}
 
 
@@ -217,7 +219,8 @@ VERB = Verb(
     add_arguments=add_arguments,
     work=work,
     tables=tables,
-    sections=("tracking",),
+    sections=(),
+    settings=("tracking.uri", "tracking.experiment"),
     identity=lambda args: {"name": args.name, "limit": args.limit},
     final=False,
     tracked=False,

@@ -13,7 +13,11 @@ from dataclasses import asdict
 from typing import Any
 
 from jobs.runtime.harness import Job, Table, Verb, main
-from peace.config import Config
+
+READ = (
+    *("signal.rate", "signal.seconds", "split.ratios", "preprocess.shard_mb", "preprocess.min_tasks"),
+    *("model", "pretrain", "ray.in_memory_mb"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,7 +99,8 @@ VERB = Verb(
     add_arguments=add_arguments,
     work=work,
     tables=tables,
-    sections=tuple(Config.model_fields),
+    sections=(),
+    settings=READ,
     final=False,
     tracked=False,
     keeps_run=False,

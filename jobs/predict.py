@@ -1,26 +1,30 @@
 """`peace predict`: label probabilities of WFDB records, from the ECG alone.
 
     peace predict P00001_E01.hea --model runs/zzu-full
-    peace predict *.hea --model models:/peace12@candidate --json
+    peace predict records/ 'more/*.hea' --list RECORDS --model models:/peace12@candidate --json
 
 It starts no cluster and, with a directory as model, touches no tracking store. --cohort names the filter of the model's
-recipe: zzu (default) and ptbxl take 50 Hz mains out, mimic 60 Hz, other none.
+recipe: zzu (default) and ptbxl take 50 Hz mains out, mimic 60 Hz, other none. What cannot be read is refused with the
+reason and the rest is answered; where nothing is answered the exit code is 2.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.runtime.harness import Job, Table, Verb, main
+from jobs.runtime.record_paths import record_paths
 from peace.config import Config
-from peace.core.errors import DataError
+from peace.core.errors import ConfigError, DataError
+from peace.core.files import json_text
 
 if TYPE_CHECKING:
     from peace.inference import Predictor
@@ -32,7 +36,14 @@ SHOWN = 3  # refusals spelt out in an error
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this verb."""
     parser.add_argument(
-        "records", type=Path, nargs="+", metavar="RECORD.hea", help="WFDB records; .hea may be left out"
+        "records",
+        type=Path,
+        nargs="*",
+        metavar="RECORD.hea|DIR|PATTERN",
+        help="WFDB records; .hea may be left out; of a folder all below it",
+    )
+    parser.add_argument(
+        "--list", type=Path, action="append", default=[], metavar="FILE", help="a list of the same, one on each line"
     )
     parser.add_argument(
         "--model", required=True, metavar="DIR|models:/NAME@ALIAS", help="run, checkpoint, or registered"
@@ -44,27 +55,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def identity(args: argparse.Namespace) -> dict[str, Any]:
     """The model and the records, by name."""
-    return {"model": str(args.model), "records": [str(path) for path in args.records], "cohort": args.cohort}
+    given = {name: [str(path) for path in paths] for name, paths in (("records", args.records), ("list", args.list))}
+    return {"model": str(args.model), "cohort": args.cohort, **given}
 
 
 def work(job: Job) -> dict[str, Any]:
     """Answer for each record in the order given. Raises DataError where none could be read."""
     args = job.args
+    records = record_paths(args.records, args.list)
+    if not records:
+        raise ConfigError("no record is named: give files, folders or patterns, or a --list that is not empty")
     with _checkpoint(args.model, job.config) as place:
         from peace.inference import Predictor
 
         predictor = Predictor.load(place)
-    answers = [_as_values(answer) for answer in predictor.predict_files(args.records, args.cohort)]
+    answers = [_as_values(answer) for answer in predictor.predict_files(records, args.cohort)]
     if args.figures:
-        draw(predictor, args.records, args.cohort, job.out / "figures")
-    result = {"model": str(args.model), "records": answers}
+        draw(predictor, records, args.cohort, job.out / "figures")
+    reasons = dict(Counter(item["refused"] for item in answers if "refused" in item).most_common())
+    answered = len(answers) - sum(reasons.values())
+    result = {"model": str(args.model), "records": answers, "answered": answered, "refused": reasons}
     if args.json:
-        print(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
-    refused = [f"{item['record']} ({item['refused']}: {item['detail']})" for item in answers if "refused" in item]
-    if len(refused) == len(answers):
-        more = f" and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
-        raise DataError(f"no record could be read: {'; '.join(refused[:SHOWN])}{more}")
-    return {**result, "full_names": predictor.full_names(), "printed": args.json}
+        print(json_text(result), end="")
+    if answered:
+        return {**result, "full_names": predictor.full_names(), "printed": args.json}
+    refused = [f"{item['record']} ({item['refused']}: {item['detail']})" for item in answers]
+    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    more = f" and {len(refused) - SHOWN} more ({counts} in all)" if len(refused) > SHOWN else ""
+    raise DataError(f"no record could be read: {'; '.join(refused[:SHOWN])}{more}")
 
 
 def draw(predictor: Predictor, records: Sequence[Path], cohort: str, place: Path) -> None:
@@ -84,10 +102,15 @@ def tables(result: dict[str, Any]) -> list[Table]:
     """One table a record, for people; none where JSON was asked for."""
     if result["printed"]:
         return []
-    return [
+    shown = [
         _refusal_table(item) if "refused" in item else _answer_table(item, result["full_names"])
         for item in result["records"]
     ]
+    if len(shown) == 1:
+        return shown
+    counts = [("answered", str(result["answered"]))]
+    counts += [(f"refused: {reason}", str(count)) for reason, count in result["refused"].items()]
+    return [*shown, Table(f"{len(shown)} records", ("", "records"), counts)]
 
 
 @contextmanager
@@ -105,10 +128,14 @@ def _checkpoint(model: str, config: Config) -> Iterator[Path]:
 def _as_values(answer: Any) -> dict[str, Any]:
     from peace.inference import Refusal
 
+    # a file's name may hold bytes that are not UTF-8, a document may not
+    record = os.fsencode(answer.record).decode("utf-8", "backslashreplace")
     if isinstance(answer, Refusal):
-        return {"record": answer.record, "refused": answer.reason, "detail": answer.detail}
+        empty = Path(answer.record).is_dir()
+        detail = "the folder holds no .hea file" if empty else answer.detail
+        return {"record": record, "refused": answer.reason, "detail": detail}
     return {
-        "record": answer.record,
+        "record": record,
         "leads_present": answer.leads_present,
         "leads_missing": answer.leads_missing,
         "seconds": answer.seconds,
@@ -146,6 +173,7 @@ VERB = Verb(
     work=work,
     tables=tables,
     sections=(),
+    settings=("tracking.uri",),
     identity=identity,
     final=False,
     tracked=False,

@@ -289,6 +289,7 @@ VERB = Verb(
     work=work,
     tables=tables,
     sections=("labels", "signal", "leads", "quality", "preprocess"),
+    settings=("report", "ray.address"),
     identity=identity,
     final=False,
     writes_anywhere=True,

@@ -59,11 +59,12 @@ def identity(args: argparse.Namespace) -> dict[str, Any]:
 def work(job: Job) -> dict[str, Any]:
     """Score, judge, record the decision, and only then change the alias."""
     from jobs.registry.champions import Champions
-    from jobs.registry.client import registry_client, resolve, write_description
+    from jobs.registry.client import check_names, registry_client, resolve, write_description
 
     args = job.args
     if args.force is not None and not args.force.strip():
         raise ConfigError("--force wants the reason, in words")
+    check_names(args.name, args.to)
     client = registry_client(job)
     champions = Champions(client, args.name, args.to)
     candidate = resolve(client, args.name, args.candidate)
@@ -272,7 +273,8 @@ VERB = Verb(
     add_arguments=add_arguments,
     work=work,
     tables=tables,
-    sections=("tracking", "promotion", "evaluation"),
+    sections=("promotion", "evaluation"),
+    settings=("ray",),
     identity=identity,
     final=False,
     keeps_run=False,

@@ -7,7 +7,7 @@ peace predict P00001_E01.hea --model models:/peace12@candidate
 from __future__ import annotations
 
 import argparse
-import re
+import json
 import shutil
 import sys
 import tempfile
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.runtime.harness import Job, Table, Verb, main
-from peace.core.errors import ConfigError, DataError
+from peace.core.errors import DataError
 from peace.core.files import file_digest, read_json
 
 if TYPE_CHECKING:
@@ -41,8 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def overrides(args: argparse.Namespace) -> list[str]:
-    """The options, as configuration."""
-    return [f"tracking.model_name={args.name}"] if args.name else []
+    """The options, as configuration. Raises ConfigError for a name that no registry can hold."""
+    from jobs.registry.client import check_names
+
+    if args.name is None:
+        return []
+    check_names(args.name, args.alias)
+    return [f"tracking.model_name={json.dumps(args.name)}"]
 
 
 def default_out(args: argparse.Namespace) -> Path:
@@ -67,13 +72,13 @@ def identity(args: argparse.Namespace) -> dict[str, Any]:
 def work(job: Job) -> dict[str, Any]:
     """Build the model, check that it loads and says the same, register it, set the alias."""
     from jobs.registry.champions import Champions
-    from jobs.registry.client import registry_client, write_description
+    from jobs.registry.client import check_names, registry_client, write_description
     from jobs.registry.packaging import build_model, check_model
     from jobs.tracking.store import tracking_uri
     from peace.inference import Predictor
 
     name, alias = job.config.tracking.model_name, job.args.alias
-    _check_names(name, alias)
+    check_names(name, alias)
     client = registry_client(job)
     run = Path(job.args.run).absolute()
     predictor = Predictor.load(run)
@@ -120,13 +125,6 @@ def _metrics_path(args: argparse.Namespace) -> Path:
     if args.evaluation and not path.exists():
         raise DataError(f"{path} does not exist: `peace evaluate` writes it")
     return path
-
-
-def _check_names(name: str, alias: str) -> None:
-    if not re.fullmatch(r"[\w\-. ]+", name):
-        raise ConfigError(f"'{name}' cannot name a model: use letters, digits and _ - .")
-    if not re.fullmatch(r"[A-Za-z_][\w\-]*", alias) or re.fullmatch(r"v\d+", alias, re.IGNORECASE) or alias == "latest":
-        raise ConfigError(f"'{alias}' cannot be an alias: use letters, digits, _ and -, but neither 'latest' nor 'v1'")
 
 
 def _version_of(client: MlflowClient, name: str, run_id: str) -> str | None:

@@ -24,9 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def work(job: Job) -> dict[str, Any]:
     """Enter the change in the ledger and move the alias."""
     from jobs.registry.champions import LEDGER_TAG, Champions
-    from jobs.registry.client import registry_client, write_description
+    from jobs.registry.client import check_names, registry_client, write_description
 
     args = job.args
+    check_names(args.name, args.to)
     client = registry_client(job)
     champions = Champions(client, args.name, args.to)
     champions.settle()
@@ -69,7 +70,7 @@ VERB = Verb(
     add_arguments=add_arguments,
     work=work,
     tables=tables,
-    sections=("tracking",),
+    sections=(),
     identity=lambda args: {"name": args.name, "to": args.to, "reason": args.reason},
     final=False,
     keeps_run=False,

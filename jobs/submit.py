@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.runtime.harness import Job, Table, Verb, main, parser_of
+from jobs.runtime.overrides import refuse_unread
 from peace.config import Config, load_config
 from peace.core.errors import ConfigError, DataError, PeaceError
 
@@ -101,6 +102,7 @@ def read_line(name: str, arguments: Sequence[str], overrides: Sequence[str]) -> 
     paths.watch(parser)
     args = parser.parse_args(list(arguments))
     verb = verb.variant(args) or verb
+    refuse_unread(verb.name, overrides, verb.reads)
     config = load_config(args.preset, args.config, [*overrides, *verb.overrides(args)])
     out = args.out or verb.default_out(args)
     if out is None and verb.keeps_run:
@@ -237,6 +239,7 @@ VERB = Verb(
     work=work,
     tables=tables,
     sections=(),
+    settings=tuple(Config.model_fields),  # the verb that is submitted refuses what it does not read
     final=False,
     tracked=False,
     keeps_run=False,

@@ -248,6 +248,7 @@ VERB = Verb(
     work=work,
     tables=tables,
     sections=SECTIONS,
+    settings=("ray", "evaluation"),
     identity=identity,
     final=False,
     exit_code=lambda result: 0 if result["best"] else FAILED,

@@ -74,11 +74,11 @@ def _sync_one(out: Path, uri: str | None) -> dict[str, Any]:
 
 def _push_all(journal: Journal, uri: str | None) -> dict[str, Any]:
     from jobs.tracking.sender import Sender
-    from jobs.tracking.store import first_line
+    from jobs.tracking.store import first_line, unmasked
 
     if journal.begin is None:
         return {"mlflow_run_id": None, "sent": 0, "skipped": 0}
-    sender = Sender(journal, uri or journal.begin["uri"], "track")
+    sender = Sender(journal, unmasked(uri or journal.begin["uri"]), "track")
     try:
         sender.attach()
         sender.push_skipped()
@@ -126,7 +126,8 @@ VERB = Verb(
     add_arguments=add_arguments,
     work=work,
     tables=tables,
-    sections=("tracking",),
+    sections=(),
+    settings=("tracking.uri",),
     final=False,
     tracked=False,
     keeps_run=False,

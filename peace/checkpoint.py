@@ -31,7 +31,7 @@ import yaml
 from safetensors import SafetensorError
 
 from peace.config import Config, build_config, dump_config
-from peace.core.errors import DataError
+from peace.core.errors import ConfigError, DataError
 from peace.core.files import digest, json_text, read_json, write_text
 from peace.core.storage import is_remote, reaching
 
@@ -184,8 +184,8 @@ def read_meta(place: Path) -> tuple[Config, CheckpointMeta]:
     try:
         config = build_config(yaml.safe_load(_read_file(place, "config.yaml", known).decode("utf-8")))
         return config, CheckpointMeta(**values)
-    except (TypeError, ValueError, yaml.YAMLError) as error:
-        raise DataError(f"{place} is not a whole checkpoint: {error}") from None
+    except (ConfigError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise DataError(f"{place} of release {values.get('code_version')} is not a whole checkpoint: {error}") from None
 
 
 def load_classifier(place: Path) -> tuple[EcgClassifier, CheckpointMeta]:
@@ -246,10 +246,20 @@ def _read_sealed(place: Path) -> dict[str, Any]:
     values = read_json(place / META_FILE)
     known = {item.name for item in fields(CheckpointMeta)} | {"files", "digest"}
     if not isinstance(values, dict) or values.get("format") != FORMAT or set(values) - known:
-        raise DataError(f"{place}/checkpoint.json is not of format {FORMAT}: it was written by another version")
+        raise DataError(f"{place}/checkpoint.json {_of_another_format(values)}")
     if values.get("digest") != digest({name: value for name, value in values.items() if name != "digest"}):
         raise DataError(f"{place}/checkpoint.json does not match its own digest: damaged, or changed by hand")
     return values
+
+
+def _of_another_format(values: Any) -> str:
+    """What a description is that this release cannot read: of which format, written by which release, read by which."""
+    if not isinstance(values, dict) or not isinstance(values.get("format"), int):
+        return "is no description of a checkpoint of ours"
+    number, release = values["format"], values.get("code_version") or "an unnamed release"
+    what = f"is of format {number}" if number != FORMAT else "has fields that this release does not know"
+    ours = f"release {metadata.version('peace-ray')} reads format {FORMAT}"
+    return f"{what}, written by release {release}: {ours}; install that release, or train it again with this one"
 
 
 def _read_file(place: Path, name: str, known: Mapping[str, str]) -> bytes:

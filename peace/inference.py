@@ -73,7 +73,8 @@ class Predictor:
             quality = QualityConfig.model_validate(meta.recipe["quality"])
         except (KeyError, ValidationError) as error:
             where = f"{find_checkpoint(place)}/checkpoint.json"
-            raise DataError(f"{where} holds a signal recipe of another version: {str(error).splitlines()[0]}") from None
+            why = f"of release {meta.code_version or 'unknown'}, which this one does not read"
+            raise DataError(f"{where} holds a signal recipe {why}: {str(error).splitlines()[0]}") from None
         return cls(classifier.eval(), meta, signal, leads, quality)
 
     @property
@@ -116,7 +117,10 @@ class Predictor:
             good = [item for item in read if isinstance(item, Conditioned)]
             probability = iter(self._predict_conditioned(good))
             for path, item in zip(some, read, strict=True):
-                yield self._answer(path, item, next(probability)) if isinstance(item, Conditioned) else item
+                if isinstance(item, Conditioned):
+                    yield self._answer(path, cohort, item, next(probability))
+                else:
+                    yield item
 
     def read(self, path: Path, cohort: str) -> Conditioned | Refusal:
         """Read and condition a record as in training, or say why not."""
@@ -164,7 +168,7 @@ class Predictor:
         ecg_mv = np.stack([record.signal for record in records]).astype(np.float32) * np.float32(MILLIVOLT_PER_STEP)
         return self.predict_array(ecg_mv, np.stack([record.lead_mask for record in records]))
 
-    def _answer(self, path: Path, record: Conditioned, probability: NDArray[np.float32]) -> Prediction:
+    def _answer(self, path: Path, cohort: str, record: Conditioned, probability: NDArray[np.float32]) -> Prediction:
         values = dict(zip(self.labels, map(float, probability), strict=True))
         limits = self.meta.thresholds
         return Prediction(
@@ -175,10 +179,10 @@ class Predictor:
             leads_present=[lead for lead, there in zip(LEADS, record.lead_mask, strict=True) if there],
             leads_missing=[lead for lead, there in zip(LEADS, record.lead_mask, strict=True) if not there],
             seconds=record.n_samples / self.signal.rate,
-            warnings=self._warnings(record),
+            warnings=self._warnings(record, cohort),
         )
 
-    def _warnings(self, record: Conditioned) -> list[str]:
+    def _warnings(self, record: Conditioned, cohort: str) -> list[str]:
         """What a reader should know before believing the figures."""
         found = []
         missing = [lead for lead, there in zip(LEADS, record.lead_mask, strict=True) if not there]
@@ -194,4 +198,8 @@ class Predictor:
         found += [FLAGS[flag] for flag in record.flags if flag != "saturated" and not flag.endswith("_filled")]
         if self.meta.thresholds is None:
             found.append("the model has no thresholds: none were fitted on validation data")
+        elif cohort not in self.meta.cohort.split(","):
+            found.append(
+                f"thresholds were fitted on {self.meta.cohort} records, this one was read as {cohort} (--cohort)"
+            )
         return found

@@ -93,6 +93,7 @@ def cluster() -> Iterator[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     from ray.cluster_utils import Cluster
 
+    Path("/tmp/ray").mkdir(exist_ok=True)  # where Ray notes the newest cluster's address
     place = Path(tempfile.mkdtemp(prefix="peace-nodes-"))
     head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 2**27, "temp_dir": str(place)}
     made = Cluster(initialize_head=True, head_node_args=head)

@@ -19,7 +19,7 @@ from typing import Any
 
 from jobs.local_cluster import processes as cluster_processes
 from jobs.local_cluster.state import LocalCluster, forget, new_token, write_state
-from jobs.runtime.ray_session import ENVIRONMENT, _store_bytes
+from jobs.runtime.ray_session import ENVIRONMENT, _store_bytes, session_home
 from jobs.tracking.server import server_command, server_environment, wait_until_up
 from peace.core.errors import DataError
 
@@ -45,8 +45,7 @@ def start_cluster(folder: Path, host: str, cpus: int | None, with_mlflow: bool) 
         ray_address=f"127.0.0.1:{ports[2]}",
         metrics=f"http://127.0.0.1:{ports[3]}/metrics",
         mlflow=f"http://127.0.0.1:{mlflow_port}" if with_mlflow else None,
-        # short: a socket's path has at most 107 characters
-        temp=tempfile.mkdtemp(prefix=PREFIX),
+        temp=tempfile.mkdtemp(prefix=PREFIX, dir=session_home()),
         token_file=str(new_token(folder)),
         log=str(folder / "ray.log"),
         cpus=cpus or os.cpu_count() or 1,

@@ -37,10 +37,8 @@ class Stages:
 
 def _differences(config: Config, preset: str) -> list[str]:
     """Overrides that turn the preset into this configuration, for the stages."""
-    base = dict(_flat(load_config(preset).model_dump(mode="json")))
-    return [
-        f"{key}={json.dumps(value)}" for key, value in _flat(config.model_dump(mode="json")) if base.get(key) != value
-    ]
+    base = dict(_flat(load_config(preset).model_dump()))
+    return [f"{key}={json.dumps(value)}" for key, value in _flat(config.model_dump()) if base.get(key) != value]
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.registry.champions import Champions
 from jobs.runtime.harness import Job
-from jobs.tracking.store import connect, first_line, tracking_uri
+from jobs.tracking.store import connect, first_line, signed_in, tracking_uri
 from peace.config import Config
-from peace.core.errors import DataError, nearest
+from peace.core.errors import ConfigError, DataError, nearest
 from peace.reports.page import NOT_A_DEVICE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+
+
+def check_names(name: str, alias: str = "candidate") -> None:
+    """Raise ConfigError for a name or an alias that no registry can hold."""
+    if not re.fullmatch(r"[\w\-. ]{1,250}", name) or name != name.strip() or not name.strip("."):
+        raise ConfigError(f"{name!r} cannot name a model: use letters, digits and _ - .")
+    if not re.fullmatch(r"[A-Za-z_][\w\-]*", alias) or re.fullmatch(r"v\d+", alias, re.IGNORECASE) or alias == "latest":
+        raise ConfigError(f"{alias!r} cannot be an alias: use letters, digits, _ and -, but neither 'latest' nor 'v1'")
 
 
 def registry_client(job: Job) -> MlflowClient:
@@ -52,10 +61,11 @@ def fetch_checkpoint(model: str, config: Config, place: Path) -> Path:
         from mlflow.artifacts import download_artifacts
 
         place.mkdir(parents=True, exist_ok=True)
-        folder = Path(download_artifacts(model, dst_path=str(place), tracking_uri=uri, registry_uri=uri))
+        plain = signed_in(uri)
+        folder = Path(download_artifacts(model, dst_path=str(place), tracking_uri=plain, registry_uri=plain))
     # a store, a server or a disk may fail in many ways; all of them mean that the model is not to be had
     except Exception as error:
-        raise DataError(f"cannot get {model} from {uri}: {first_line(error)}") from error
+        raise DataError(f"cannot get {model!r} from {uri}: {first_line(error)}") from error
     return folder / "artifacts" / "checkpoint"
 
 

@@ -7,9 +7,7 @@ configuration); torch, ray and mlflow are imported inside functions, so that `pe
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import re
 import signal
 import sys
 import tempfile
@@ -21,18 +19,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobs.runtime.console import Undelivered, guarded, in_utf8
+from jobs.runtime.mistakes import user_mistake
+from jobs.runtime.overrides import refuse_unread, split_overrides
 from jobs.runtime.progress_file import telling_progress
 from jobs.runtime.run_directory import earlier_result, only_writer, prepared, run_log
 from peace.config import Config, dump_config, load_config
-from peace.core.errors import ConfigError, PeaceError
-from peace.core.files import digest, file_digest, write_json, write_text
-from peace.core.storage import fault_of, is_remote, looks_remote, place
+from peace.core.errors import ConfigError
+from peace.core.files import digest, file_digest, json_text, write_json, write_text
+from peace.core.masking import masked
+from peace.core.storage import is_remote, looks_remote, place
 
 if TYPE_CHECKING:
     from jobs.tracking.run import Run
 
-OVERRIDE = re.compile(r"^([a-z_][a-z0-9_]*|(--)?[a-z_][a-z0-9_]*(\.[a-z0-9_]+)+)=")
-DOTTED_OPTION = re.compile(r"^--[a-z_][a-z0-9_]*(\.[a-z0-9_]+)+$")
+# of the tracking section, what every tracked verb reads
+TRACKING = ("tracking.enabled", "tracking.uri", "tracking.experiment", "tracking.system_metrics_seconds")
 
 
 class Terminated(KeyboardInterrupt):
@@ -68,7 +70,8 @@ class Verb:
     `work` returns the values of result.json; `tables` turns them into what is printed. `identity` names what besides
     the configuration makes two calls the same run (inputs, with digests). A finished run is returned as it is where
     `final` is true; otherwise the verb runs again and finds for itself what is left to do.
-    `sections` are the parts of the configuration that this verb reads: a change elsewhere leaves its runs valid.
+    `sections` are the parts of the configuration that make its result: a change elsewhere leaves its runs valid.
+    `settings` are dotted keys that it reads besides, such as where it runs; overrides of all else are refused.
     `writes_anywhere` says that --out may be in an object store.
     `exit_code` is that of a result, 0 unless said otherwise; `variant` gives the verb that the arguments ask for.
     A verb that answers a question rather than makes something has `keeps_run` false: without --out it leaves nothing.
@@ -80,6 +83,7 @@ class Verb:
     work: Callable[[Job], dict[str, Any]]
     tables: Callable[[dict[str, Any]], list[Table]]
     sections: tuple[str, ...]
+    settings: tuple[str, ...] = ()
     identity: Callable[[argparse.Namespace], Any] = field(default=lambda args: None)
     overrides: Callable[[argparse.Namespace], list[str]] = field(default=lambda args: [])
     default_out: Callable[[argparse.Namespace], Path | None] = field(default=lambda args: None)
@@ -91,31 +95,47 @@ class Verb:
     exit_code: Callable[[dict[str, Any]], int] = field(default=lambda result: 0)
     variant: Callable[[argparse.Namespace], Verb | None] = field(default=lambda args: None)
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The parts of the configuration that this verb reads, as dotted keys."""
+        # a verb without a run of MLflow may still be told to make none
+        tracking = TRACKING if self.tracked else TRACKING[:1]
+        return (*self.sections, *self.settings, *(tracking if "tracking" not in self.sections else ()))
+
 
 def main(verb: Verb, argv: Sequence[str] | None = None) -> int:
     """Run a verb from the command line and give its exit code.
 
     0, 1 (a fault of ours), 2 (of the call), 130 after a SIGINT and 143 after a SIGTERM.
     """
-    arguments, overrides = split_overrides(list(sys.argv[1:] if argv is None else argv))
+    if argv is None:
+        in_utf8()
+    return guarded(verb.name, lambda: _run(verb, sys.argv[1:] if argv is None else argv))
+
+
+def _run(verb: Verb, argv: Sequence[str]) -> int:
     try:
+        arguments, overrides = split_overrides(argv)
         args = parser_of(verb).parse_args(arguments)
         args.overrides = overrides
         verb = verb.variant(args) or verb
+        refuse_unread(verb.name, overrides, verb.reads)
         with _terminated_as_interrupt():
             result = execute(verb, args, overrides)
     except KeyboardInterrupt as stop:
         print(f"\npeace {verb.name}: interrupted; the same command goes on from what is finished", file=sys.stderr)
         return 143 if isinstance(stop, Terminated) else 130
+    except Undelivered:
+        raise
     except Exception as error:
-        mistake = _user_mistake(error)
+        mistake = user_mistake(error)
         if mistake is None:
             traceback.print_exc()
             return 1
         print(f"peace {verb.name}: {mistake}", file=sys.stderr)
         return 2
     if getattr(args, "json", False) and not result.get("printed"):
-        print(json.dumps(result, indent=2, ensure_ascii=False, default=str))
+        print(json_text(result), end="")
     else:
         show(verb.tables(result))
     return verb.exit_code(result)
@@ -138,24 +158,6 @@ def parser_of(verb: Verb) -> argparse.ArgumentParser:
     parser.add_argument("--fresh", action="store_true", help="set an earlier run in this directory aside, start over")
     parser.set_defaults(parent_run=None)
     return parser
-
-
-def split_overrides(argv: list[str]) -> tuple[list[str], list[str]]:
-    """Part `a.b=c`, `--a.b=c` and `--a.b c` from the arguments; gives (arguments, overrides as `a.b=c`)."""
-    arguments: list[str] = []
-    overrides: list[str] = []
-    words = iter(argv)
-    for word in words:
-        if DOTTED_OPTION.match(word):
-            value = next(words, None)
-            if value is None:
-                raise SystemExit(f"peace: {word} wants a value")
-            overrides.append(f"{word[2:]}={value}")
-        elif OVERRIDE.match(word):
-            overrides.append(word.removeprefix("--"))
-        else:
-            arguments.append(word)
-    return arguments, overrides
 
 
 def execute(verb: Verb, args: argparse.Namespace, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -233,7 +235,7 @@ def show(tables: Sequence[Table]) -> None:
         for position, name in enumerate(table.header):
             rich.add_column(escape(name), justify="left" if position == 0 else "right", overflow="fold")
         for row in table.rows:
-            rich.add_row(*map(escape, row))
+            rich.add_row(*(escape(masked(cell)) for cell in row))  # before it is folded
         console.print(f"\n[bold]{escape(table.title)}[/bold]" if table.title else "")
         console.print(rich)
 
@@ -273,17 +275,3 @@ def _terminated_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _user_mistake(error: BaseException) -> str | None:
-    """The message of a PeaceError, also where Ray or a library has wrapped it; None for any other failure."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, PeaceError):
-            return str(seen)
-        if isinstance(seen, OSError) and seen.errno == 28:
-            return f"no space left for {seen.filename or 'the run directory'}: free some and run the same command again"
-        if (fault := fault_of(seen)) is not None:
-            return fault
-        seen = getattr(seen, "cause", None) or seen.__cause__
-    return None

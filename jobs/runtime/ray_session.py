@@ -28,6 +28,9 @@ ENVIRONMENT = {
 LARGEST_STORE_BYTES = 2 * 1024**3
 SMALLEST_STORE_BYTES = 256 * 1024**2
 PREFIX = "peace-ray-"
+LONGEST_SOCKET = 107  # bytes of a socket's path
+SESSION = "session_2026-01-31_23-59-59_123456_"  # and a process id, as Ray names it
+SHORT_HOMES = (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"))
 
 
 @contextmanager
@@ -91,11 +94,12 @@ def _knock(address: str) -> None:
 
 @contextmanager
 def _own_cluster() -> Iterator[None]:
-    """A local cluster with its session files in a folder of its own (short: a socket path has 107 characters)."""
+    """A local cluster with its session files in a folder of its own."""
     import ray
 
-    _sweep()
-    place = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+    home = session_home()
+    _sweep(home)
+    place = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=home))
     try:
         with _our_signal_handlers():
             # 'local' keeps ray.init from joining whatever cluster it finds on this machine
@@ -129,9 +133,22 @@ def _our_signal_handlers() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-def _sweep() -> None:
+def session_home() -> Path:
+    """The folder to put Ray's files in: the temporary folder, or a shorter one where its sockets would not fit.
+
+    Raises DataError where there is none that can be written.
+    """
+    wanted = Path(tempfile.gettempdir()).absolute()
+    for home in (wanted, *SHORT_HOMES):
+        socket_path = home / f"{PREFIX}{os.getpid()}-12345678" / f"{SESSION}{os.getpid()}" / "sockets" / "plasma_store"
+        if len(os.fsencode(socket_path)) <= LONGEST_SOCKET and os.access(home, os.W_OK | os.X_OK):
+            return home
+    raise DataError(f"TMPDIR {wanted} is too long for Ray's sockets, and no shorter folder can be written: name one")
+
+
+def _sweep(home: Path) -> None:
     """Remove session files that killed jobs of ours left behind."""
-    for place in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+    for place in home.glob(f"{PREFIX}*-*"):
         pid = place.name.removeprefix(PREFIX).split("-")[0]
         if pid.isdecimal() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
             shutil.rmtree(place, ignore_errors=True)

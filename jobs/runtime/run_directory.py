@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from peace.core.errors import ConfigError, DataError, PeaceError
 from peace.core.files import read_json, replacing
+from peace.core.masking import masked
 from peace.core.storage import is_remote, nearby, reaching, scratch
 
 LOG_SECONDS = 30.0  # the log of a run in an object store is at the most so old
@@ -127,13 +128,20 @@ def run_log(path: Path, name: str) -> Iterator[logging.Logger]:
         log.setLevel(logging.INFO)
         logging.raiseExceptions = False  # a full disk ends the job in one line, not in a trace of the log
         handler = _CopyingHandler(local, path) if is_remote(path) else logging.FileHandler(local, encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(_Masking("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(handler)
         try:
             yield log
         finally:
             log.removeHandler(handler)
             handler.close()
+
+
+class _Masking(logging.Formatter):
+    """Keeps user information in addresses out of the log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return masked(super().format(record))
 
 
 class _CopyingHandler(logging.FileHandler):

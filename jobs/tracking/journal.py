@@ -28,6 +28,7 @@ from filelock import FileLock, Timeout
 
 from peace.core.errors import DataError, PeaceError
 from peace.core.files import read_json, replacing, write_json
+from peace.core.masking import masked
 from peace.core.storage import is_remote, nearby
 
 FOLDER = "tracking"
@@ -170,7 +171,8 @@ class Journal:
         self._size = whole
 
     def _append(self, entry: Mapping[str, Any]) -> None:
-        line = json.dumps(entry, ensure_ascii=False, default=str, allow_nan=False).encode() + b"\n"
+        # the one way to MLflow: what is masked here is in no parameter and no tag
+        line = masked(json.dumps(entry, ensure_ascii=False, default=str, allow_nan=False)).encode() + b"\n"
         if self._file.write(line) < len(line):
             os.truncate(self.path, self._size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from peace.config import Config
 from peace.core.errors import ConfigError
+from peace.core.masking import MASK, masked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,12 +36,41 @@ EXPERIMENT_TAGS = {
 def tracking_uri(config: Config) -> str:
     """Where runs are kept: tracking.uri, then MLFLOW_TRACKING_URI, then mlflow.db in the current directory.
 
-    Raises ConfigError for a folder, which MLflow 3 refuses as a store.
+    Raises ConfigError for a folder, which MLflow 3 refuses as a store, and for an address whose password is masked.
     """
     uri = config.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+    uri = unmasked(uri)
     if "://" not in uri or uri.startswith("file:"):
-        raise ConfigError(f"tracking.uri '{uri}' is not a store: write sqlite:////path/mlflow.db or http://host:port")
+        raise ConfigError(
+            f"tracking.uri '{masked(uri)}' is not a store: write sqlite:////path/mlflow.db or http://host:port"
+        )
     return uri
+
+
+def unmasked(uri: str) -> str:
+    """An address that may come from a run's files, with MASK in place of a password, as it can be used again.
+
+    It is MLFLOW_TRACKING_URI where that is the same but for the mask, or the plain address of a server whose user
+    MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD name. Raises ConfigError for any other.
+    """
+    if MASK not in uri:
+        return uri
+    named = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if masked(named) == uri:
+        return named
+    if uri.startswith("http") and "MLFLOW_TRACKING_PASSWORD" in os.environ:
+        return uri.replace(f"{MASK}@", "")
+    raise ConfigError(f"{uri} was kept without its password: give the whole address as tracking.uri")
+
+
+def signed_in(uri: str) -> str:
+    """The address without a name and password for HTTP, which go where MLflow looks for them."""
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
+        return uri
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username or "")
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def connect(uri: str) -> MlflowClient:
@@ -49,6 +80,7 @@ def connect(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    uri = signed_in(uri)
     if uri.startswith(("http://", "https://")):
         urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=SERVER_PATIENCE).close()
     from mlflow import MlflowClient
@@ -97,11 +129,12 @@ def experiment_id(client: MlflowClient, name: str, uri: str) -> str:
 def first_line(error: Exception) -> str:
     """The beginning of an error's text; some of MLflow's hold a whole traceback."""
     text = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {text[0][:200]}"
+    return masked(f"{type(error).__name__}: {text[0]}")[:240]
 
 
 def warn(verb: str, message: str) -> None:
     """Say something on stderr and in the job's log."""
+    message = masked(message)
     print(f"peace {verb}: warning: {message}", file=sys.stderr)
     log = logging.getLogger(f"peace.{verb}")
     # without the job's log file, logging would say it on stderr a second time

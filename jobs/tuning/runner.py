@@ -204,7 +204,7 @@ class Keeper(tune.Callback):
             config = trial_config(self.plan.config, drawn, trial.draw)
         except PeaceError:  # the values do not go together: the trial itself says so
             config = self.job.config
-        enabled = self.job.config.tracking.enabled
+        enabled = config.tracking.enabled
         run = open_run(config, place, "sweep", self.job.run, enabled=enabled)
         draw = {"draw": trial.draw} if trial.draw is not None else {}
         chosen = {f"drawn/{key}": value for key, value in drawn.items()}

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer
+
+from peace.core.masking import masked
+
+# An address: itself in this process, without its user information in every dump of the configuration.
+Address = Annotated[str, PlainSerializer(masked, when_used="json")]
 
 
 class Section(BaseModel):

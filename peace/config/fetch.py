@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from peace.config.base import Section
+from peace.config.base import Address, Section
 
 
 class BaseUrlConfig(Section):
     """Folder of each PhysioNet project (the one with its SHA256SUMS.txt), and the figshare article's API address."""
 
-    ptbxl: str = "https://physionet.org/files/ptb-xl/1.0.3"
-    mimic: str = "https://physionet.org/files/mimic-iv-ecg/1.0"
-    mimic_demo: str = "https://physionet.org/files/mimic-iv-ecg-demo/0.1"
-    zzu: str = "https://api.figshare.com/v2/articles/27078763"
+    ptbxl: Address = "https://physionet.org/files/ptb-xl/1.0.3"
+    mimic: Address = "https://physionet.org/files/mimic-iv-ecg/1.0"
+    mimic_demo: Address = "https://physionet.org/files/mimic-iv-ecg-demo/0.1"
+    zzu: Address = "https://api.figshare.com/v2/articles/27078763"
 
 
 class FetchConfig(Section):

@@ -38,7 +38,7 @@ def build_config(values: Mapping[str, Any]) -> Config:
 
 def override_config(config: Config, changes: Mapping[str, Any]) -> Config:
     """`config` with other values for dotted keys, validated. Raises ConfigError."""
-    values: dict[str, Any] = config.model_dump(mode="json")
+    values: dict[str, Any] = config.model_dump()
     for key, value in changes.items():
         values = merge(values, nested(key, value))
     return build_config(values)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from peace.config.ablation import AblateConfig
-from peace.config.base import Section
+from peace.config.base import Address, Section
 from peace.config.data import (
     IndexConfig,
     LabelsConfig,
@@ -32,7 +32,9 @@ class TrackingConfig(Section):
     """MLflow."""
 
     enabled: bool = True
-    uri: str | None = Field(None, description="tracking server; default MLFLOW_TRACKING_URI, then sqlite ./mlflow.db")
+    uri: Address | None = Field(
+        None, description="tracking server; default MLFLOW_TRACKING_URI, then sqlite ./mlflow.db"
+    )
     experiment: str = "peace"
     model_name: str = Field("peace12", description="name in the model registry")
     system_metrics_seconds: float = Field(
@@ -43,7 +45,7 @@ class TrackingConfig(Section):
 class RayConfig(Section):
     """How much of which cluster."""
 
-    address: str | None = Field(None, description="default RAY_ADDRESS, then a cluster of this machine's own")
+    address: Address | None = Field(None, description="default RAY_ADDRESS, then a cluster of this machine's own")
     workers: int = Field(1, gt=0, description="training workers; with min_workers the most of them")
     min_workers: int | None = Field(
         None, gt=0, description="elastic training: goes on with so few, and grows to `workers` when machines join"
@@ -53,7 +55,7 @@ class RayConfig(Section):
     resources: dict[str, float] = Field({}, description="what else a worker reserves, by Ray's names")
     max_failures: int = Field(3, ge=0, description="worker crashes survived")
     in_memory_mb: float = Field(4096, ge=0, description="training sets up to this size are held by each worker")
-    storage: str | None = Field(
+    storage: Address | None = Field(
         None, description="folder or s3:// address of a training's checkpoints; default: checkpoints/ in its --out"
     )
     keep_last: int = Field(2, ge=2, description="newest checkpoints kept; a damaged one needs one before it")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from peace.core.errors import DataError
+from peace.core.masking import masked
 from peace.core.storage import is_remote, nearby, reaching, uploading
 
 
@@ -43,9 +44,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text atomically."""
+    """Write text atomically, with the user information in addresses masked."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(masked(text), encoding="utf-8")
 
 
 def json_text(value: Any) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from peace.core.errors import ConfigError, StoreError
+from peace.core.masking import masked
 
 SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
 ADDRESS = re.compile(r"^(s3a?|gs|gcs|az|abfss?|hdfs|https?|file):/")
@@ -63,7 +64,9 @@ def place(given: str | Path) -> Path:
     if scheme is None:
         return Path(given)
     if scheme[1] != "s3":
-        raise ConfigError(f"{given}: only local paths and s3://BUCKET/FOLDER can be read and written")
+        raise ConfigError(f"{masked(given)}: only local paths and s3://BUCKET/FOLDER can be read and written")
+    if "@" in given.removeprefix("s3://").partition("/")[0]:
+        raise ConfigError(f"{masked(given)}: keys in an address are not read, set AWS_ACCESS_KEY_ID and its like")
     from upath import UPath
 
     return cast(Path, UPath(given.rstrip("/"), **_options()))

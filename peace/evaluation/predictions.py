@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,10 @@ from peace.core.storage import nearby
 from peace.data.labels import DOUBTFUL
 
 COLUMNS = ("record_id", "split", "label", "probability", "target")
+NUMBERS = ("probability", "target", "age_days")
+SPLITS = ("train", "val", "test")
+DELIMITERS = (",", ";", "\t", "|")
+MISSING = ("", "nan", "na", "n/a", "none", "null", "<na>", "-")  # as tables write that a value is missing
 
 
 @dataclass(frozen=True)
@@ -76,37 +82,75 @@ class Predictions:
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Read predictions.parquet: one row a record and label.
+    """Read predictions.parquet, or the same columns as CSV: one row a record and label.
 
     Raises DataError where the file cannot be read, lacks a column or a test split, scores a record twice or not for
     every label, or holds a probability outside [0, 1] or a target other than 0, 1 and null.
     """
     try:
         with nearby(path) as local:
+            if local.is_dir():
+                raise DataError(f"{path} is a folder: name the file of predictions in it")
             if not local.is_file():
                 raise FileNotFoundError
-            frame = pd.read_parquet(local)
+            with local.open("rb") as stream:
+                is_parquet = stream.read(4) == b"PAR1"
+            frame = pd.read_parquet(local) if is_parquet else _read_csv(local)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist: `peace adapt` and `peace pretrain` write it") from None
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} is not a Parquet file of predictions: {error}") from None
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(f"{path} is not a Parquet file of predictions, nor a CSV table of them: {reason}") from None
     return from_frame(frame, str(path))
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Read all cells as text; the delimiter is what the header line has most of. Raises ValueError, OSError.
+
+    Where commas do not part the columns, a number may have a decimal comma.
+    """
+    with path.open("rb") as stream:
+        encoding = "utf-16" if stream.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    with path.open(encoding=encoding) as text:
+        first = text.readline()
+        hint = first.lower().startswith("sep=")  # Excel's own word to itself
+        header = text.readline() if hint else first
+    delimiter = max(DELIMITERS, key=header.count)
+    options: dict[str, Any] = {"dtype": str, "keep_default_na": False, "index_col": False, "skiprows": int(hint)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            frame = pd.read_csv(path, sep=delimiter, encoding=encoding, **options)
+        except pd.errors.ParserWarning:  # pandas would drop the last cells
+            raise ValueError(
+                "rows have more cells than the header has names (a decimal comma wants another delimiter, or quotes)"
+            ) from None
+    frame.columns = frame.columns.str.strip()
+    for name in frame.columns:
+        frame[name] = frame[name].str.strip()
+        if name in NUMBERS and delimiter != ",":
+            frame[name] = frame[name].str.replace(",", ".", regex=False)
+    return frame
 
 
 def from_frame(frame: pd.DataFrame, source: str) -> Predictions:
     """Check a long table of predictions and lay it out; `source` names it in errors, which are read_predictions'."""
     missing = [name for name in COLUMNS if name not in frame]
     if missing:
-        raise DataError(f"{source} lacks the column {', '.join(missing)}")
+        have = ", ".join(map(str, frame.columns[:12]))
+        raise DataError(f"{source} lacks the column {', '.join(missing)} (it has: {have})")
     if not len(frame):
         raise DataError(f"{source} holds no predictions")
-    record, record_ids = pd.factorize(frame["record_id"])
-    label, labels = pd.factorize(frame["label"])
+    named = frame[["record_id", "label", "split"]].mask(lambda values: values == "")
+    record, record_ids = _numbered(named["record_id"], source)
+    label, labels = _numbered(named["label"], source)
     if (record < 0).any() or (label < 0).any():
         raise DataError(f"{source} has rows without record_id or label")
+    if unknown := sorted({str(name) for name in named["split"].unique()} - {*SPLITS}):
+        raise DataError(f"{source} names the split {', '.join(unknown[:3])}: known are {', '.join(SPLITS)}")
     _check_complete(record, label, record_ids, labels, source)
-    probability = frame["probability"].to_numpy(np.float64)
-    target = frame["target"].to_numpy(np.float64)
+    probability = _as_numbers(frame, "probability", source)
+    target = _as_numbers(frame, "target", source)
     _check_values(frame, probability, target, source)
 
     # position of each (record, label) in the file, records and labels in the order of their first appearance
@@ -117,24 +161,60 @@ def from_frame(frame: pd.DataFrame, source: str) -> Predictions:
         raise DataError(f"{source} puts one record in two splits")
     if "test" not in set(split):
         raise DataError(f"{source} has no test split, only {', '.join(sorted(map(str, set(split))))}")
-    by_patient = "patient_id" in frame and not bool(first["patient_id"].isna().any())
+    patient = _patients(frame, order, source)
+    by_patient = patient is not None
     # numbered by name, so that a resample is of the same patients however the rows are ordered
-    unit = first["patient_id" if by_patient else "record_id"].astype(str).to_numpy(object)
-    group = np.unique(unit, return_inverse=True)[1]
-    if "age_days" in frame:
-        age_days = pd.to_numeric(first["age_days"], errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    else:
-        age_days = np.full(len(record_ids), np.nan)
+    group = np.unique(first["record_id"].astype(str) if patient is None else patient, return_inverse=True)[1]
+    known_age = "age_days" in frame
     return Predictions(
         record_id=np.asarray(record_ids, dtype=object),
         split=split,
         group=np.asarray(group, dtype=np.int64),
-        age_days=age_days,
+        age_days=_as_numbers(first, "age_days", source) if known_age else np.full(len(first), np.nan),
         probability_nk=probability[order],
         target_nk=np.nan_to_num(target[order], nan=DOUBTFUL).astype(np.int64),
         labels=tuple(map(str, labels)),
         by_patient=by_patient,
     )
+
+
+def _numbered(values: pd.Series, source: str) -> tuple[NDArray[np.int64], pd.Index]:
+    """Number the distinct values in the order of their appearance, -1 for a missing one; gives numbers and values."""
+    try:
+        codes, uniques = pd.factorize(values)
+    except TypeError:
+        raise DataError(f"{source} has a {values.name} that is neither text nor a number") from None
+    return codes, pd.Index(uniques)
+
+
+def _as_numbers(frame: pd.DataFrame, name: str, source: str) -> NDArray[np.float64]:
+    """A column as float64, NaN where it is missing. Raises DataError for text that is no number."""
+    try:
+        column: NDArray[np.float64] = frame[name].to_numpy(np.float64, na_value=np.nan)
+        return column
+    except (TypeError, ValueError):
+        pass
+    text = frame[name].astype(str).str.strip()
+    words = text.str.lower().replace({"true": "1", "false": "0"})
+    numbers = pd.to_numeric(words, errors="coerce")
+    wrong = numbers.isna() & ~words.isin(MISSING)
+    if wrong.any():
+        found = str(text[wrong].iloc[0])[:40]
+        comma = ": write a decimal point" if found.count(",") == 1 else ""
+        raise DataError(f"{source} has the {name} '{found}', which is no number{comma} ({int(wrong.sum())} rows so)")
+    found_numbers: NDArray[np.float64] = numbers.to_numpy(np.float64)
+    return found_numbers
+
+
+def _patients(frame: pd.DataFrame, order: NDArray[np.int64], source: str) -> NDArray[np.object_] | None:
+    """The patient of each record, as text; None where the file does not name one for every record."""
+    if "patient_id" not in frame:
+        return None
+    patient = frame["patient_id"].astype("string").fillna("").str.strip().to_numpy(object)[order]
+    if not (patient == patient[:, :1]).all():
+        raise DataError(f"{source} gives one record two patients")
+    unnamed = np.isin([name.lower() for name in patient[:, 0]], MISSING)
+    return None if unnamed.any() else patient[:, 0]
 
 
 def _check_complete(
@@ -158,9 +238,10 @@ def _check_values(
     # written so that NaN fails as well
     wrong = ~((probability >= 0) & (probability <= 1))
     if wrong.any():
-        row = frame.iloc[int(np.flatnonzero(wrong)[0])]
+        first = int(np.flatnonzero(wrong)[0])
+        row = frame.iloc[first]
         raise DataError(
-            f"{source} gives record {row['record_id']} the probability {row['probability']} for {row['label']}: "
+            f"{source} gives record {row['record_id']} the probability {probability[first]:g} for {row['label']}: "
             f"it must lie in 0 to 1 ({int(wrong.sum())} rows so)"
         )
     if not (np.isin(target, (0, 1)) | np.isnan(target)).all():

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from jobs.cli import VERBS, main, verb_of
+from jobs.runtime.overrides import refuse_unread
 from peace.config import Config, build_config, dump_config, known_keys, load_config
 from peace.core.errors import ConfigError
 
@@ -56,3 +58,45 @@ def test_every_section_is_typed_and_immutable() -> None:
     assert "objective.gate.form" in known_keys()
     with pytest.raises(ValueError, match="frozen"):
         Config().pretrain.epochs = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", sorted(VERBS))
+def test_a_verb_refuses_what_it_does_not_read(name: str) -> None:
+    verb = verb_of(name)
+    for part in verb.reads:
+        assert any(key == part or key.startswith(f"{part}.") for key in known_keys()), (
+            f"{name} reads no such key: {part}"
+        )
+        refuse_unread(name, [f"{part}=1"], verb.reads)
+    unread = [key for key in known_keys() if not any(f"{key}.".startswith(f"{part}.") for part in verb.reads)]
+    assert unread or name in ("config", "submit")
+    for key in unread:
+        with pytest.raises(ConfigError, match=f"does not read {key}"):
+            refuse_unread(name, ["tracking.enabled=false", f"{key}=1"], verb.reads)
+
+
+def test_sections_and_parts_of_a_key_count_as_the_key() -> None:
+    reads = ("model.text", "ray.address")
+    refuse_unread("x", ["model={text: {name: hash}}", "model.text.name=hash", "ray.address.deeper=1"], reads)
+    refuse_unread("x", ["unheard.of=1"], reads)  # load_config names the nearest key
+    for key in ("model.texts=1", "model.width=3", "ray.workers=2", "seed=1", "promotion.label_floors.LVH=0.7"):
+        with pytest.raises(ConfigError, match="does not read"):
+            refuse_unread("x", [key], reads)
+
+
+def test_a_file_may_serve_several_verbs_but_a_command_line_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "shared.yaml").write_text(
+        "pretrain: {epochs: 3}\nsynthetic: {mimic_records: 0, zzu_records: 2, ptbxl_records: 0}"
+    )
+    words = ["synthesize", "--out", str(tmp_path / "out"), "--config", str(tmp_path / "shared.yaml"), "--workers", "1"]
+    assert main([*words, "tracking.enabled=false"]) == 0
+    capsys.readouterr()
+    for override in ("pretrain.epochs=4", "--pretrain.epochs=4"):
+        assert main([*words, override]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith(
+            "peace synthesize: `peace synthesize` does not read pretrain.epochs: it reads synthetic, "
+        )
+        assert len(told.splitlines()) == 1

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.runtime.harness import parser_of, split_overrides
+from jobs.runtime.harness import parser_of
+from jobs.runtime.overrides import refuse_unread, split_overrides
 from jobs.runtime.verbs import VERBS, verb_of
 from peace.config import load_config
 
@@ -85,6 +86,7 @@ def test_commands_shown_are_commands_we_have(page: Path) -> None:
         except SystemExit:
             pytest.fail(f"{page.name} shows a command that is refused: {command}")
         load_config(args.preset, None, [*overrides, *verb.overrides(args)])
+        refuse_unread(verb.name, overrides, verb.reads)
 
 
 def test_no_secret_is_committed() -> None:

@@ -23,7 +23,8 @@ from kubernetes_validate.utils import schema_contents
 from kustomize import render
 from referencing import Registry, Resource
 
-from jobs.runtime.harness import parser_of, split_overrides
+from jobs.runtime.harness import parser_of
+from jobs.runtime.overrides import split_overrides
 from jobs.runtime.verbs import VERBS, verb_of
 from peace.config import load_config
 

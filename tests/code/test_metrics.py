@@ -1,5 +1,7 @@
 """Metrics against scikit-learn and against cases whose answer is known."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from peace.config import EvaluationConfig
 from peace.core.errors import DataError
 from peace.evaluation.calibration import brier, expected_calibration_error
 from peace.evaluation.metrics import evaluate, macro_auc
-from peace.evaluation.predictions import from_frame
+from peace.evaluation.predictions import from_frame, read_predictions
 from peace.evaluation.thresholds import best_f1_threshold, fit_thresholds
 
 
@@ -135,6 +137,10 @@ def _double(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([frame, frame.iloc[[5]]])
 
 
+def _with_commas(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    return frame.assign(**{name: frame[name].astype(str).str.replace(".", ",", regex=False)})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -147,11 +153,80 @@ def _double(frame: pd.DataFrame) -> pd.DataFrame:
         (lambda frame: frame.assign(probability=frame["probability"] + 0.5), "must lie in 0 to 1"),
         (lambda frame: frame.assign(target=frame["target"] * 2), "targets other than 0 and 1"),
         (lambda frame: frame.assign(split=["test", *frame["split"][1:]]), "one record in two splits"),
+        (lambda frame: frame.assign(split=frame["split"].replace("val", "valid")), "names the split valid: known are"),
+        (lambda frame: frame.assign(patient_id=[f"p{row}" for row in range(len(frame))]), "one record two patients"),
+        (lambda frame: _with_commas(frame, "probability"), r"the probability '0,\d+', which is no number: write a dec"),
+        (
+            lambda frame: _with_commas(frame, "age_days").assign(age_days="5,5"),
+            "the age_days '5,5', which is no number",
+        ),
+        (lambda frame: frame.assign(probability="high"), "the probability 'high', which is no number"),
+        (lambda frame: frame.assign(probability=np.inf), "must lie in 0 to 1"),
+        (lambda frame: frame.assign(record_id=[[1]] * len(frame)), "record_id that is neither text nor a number"),
+        (lambda frame: frame.assign(label=frame["label"].replace("RVH", "")), "rows without record_id or label"),
     ],
 )
 def test_broken_predictions_are_refused(change, message: str) -> None:
     with pytest.raises(DataError, match=message):
         from_frame(change(predictions_frame()), "here")
+
+
+@pytest.mark.parametrize("missing", [None, "nan", "NA", ""])
+def test_a_patient_who_is_not_named_makes_no_patient_of_several(missing: str | None) -> None:
+    frame = predictions_frame()
+    frame["patient_id"] = frame["patient_id"].where(frame["record_id"] > "r0100", missing)
+    assert not from_frame(frame, "here").by_patient
+
+
+def _write_as(frame: pd.DataFrame, path: Path, kind: str) -> None:
+    if kind == "excel, semicolons and decimal commas":
+        path.write_text("sep=;\r\n" + frame.to_csv(index=False, sep=";", decimal=",", lineterminator="\r\n"))
+    elif kind == "utf-16 with tabs":
+        frame.to_csv(path, index=False, sep="\t", encoding="utf-16")
+    elif kind == "byte order mark, spaces, quoted":
+        path.write_text(frame.to_csv(index=False, quoting=1).replace("record_id", "record_id ", 1), "utf-8-sig")
+    elif kind == "pandas with its index, booleans":
+        frame.assign(target=frame["target"] == 1).to_csv(path)
+    else:
+        frame.to_csv(path, index=False)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("plain", "excel, semicolons and decimal commas", "utf-16 with tabs", "byte order mark, spaces, quoted"),
+        *("pandas with its index, booleans"),
+    ],
+)
+def test_csv_says_the_same_as_parquet(kind: str, tmp_path: Path) -> None:
+    frame = predictions_frame()
+    frame.to_parquet(tmp_path / "p.parquet")
+    path = tmp_path / "p.csv"
+    _write_as(frame, path, kind)
+    table, right = read_predictions(path), read_predictions(tmp_path / "p.parquet")
+    np.testing.assert_allclose(table.probability_nk, right.probability_nk, rtol=1e-12)
+    for name in ("record_id", "split", "group", "age_days", "target_nk"):
+        np.testing.assert_array_equal(getattr(table, name), getattr(right, name))
+    assert (table.labels, table.by_patient) == (right.labels, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "nor a CSV"),
+        (b"\x89PNG\r\n\x1a\n\x00\xff", "nor a CSV"),
+        (b"PAR1 cut short", "is not a Parquet file"),
+        (b"record_id,split,label,probability\nr1,test,LVH,0.5\n", "lacks the column target .it has: record_id, split"),
+        (b"record_id,split,label,probability,target\nr1,test,LVH,0,5,1\n", "more cells than the header has names"),
+        (b"record_id,split,label,probability,target\nr1,test,LVH,,1\n", "the probability nan for LVH"),
+        (b"record_id,split,label,probability,target\nr1,test,LVH,50,1\n", "the probability 50 for LVH"),
+    ],
+)
+def test_a_file_that_holds_no_predictions_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_bytes(content)
+    with pytest.raises(DataError, match=message) as refused:
+        read_predictions(tmp_path / "p.csv")
+    assert "\n" not in str(refused.value)
 
 
 def test_without_patients_records_are_the_unit() -> None:

@@ -80,9 +80,14 @@ def test_done_is_done_and_new_predictions_are_not(run_dir: Path, capsys: pytest.
     assert json.loads((run_dir / "metrics.json").read_text())["macro_auc"] != first["macro_auc"]
 
 
-def test_predictions_from_elsewhere(run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "mine.parquet"
-    predictions_frame().drop(columns=["patient_id", "age_days"]).to_parquet(file)
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_predictions_from_elsewhere(
+    run_dir: Path, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / f"mine.{kind}"
+    frame = predictions_frame().drop(columns=["patient_id", "age_days"])
+    frame.to_parquet(file) if kind == "parquet" else frame.to_csv(file, index=False)
+    (tmp_path / "result.json").write_text("[]")  # not a run of ours
     assert evaluate("--predictions", file, "--out", tmp_path / "mine", "tracking.enabled=false") == 0
     assert "intervals by record" in capsys.readouterr().out
     assert "too narrow" in (tmp_path / "mine" / "report.html").read_text()
@@ -92,7 +97,8 @@ def test_predictions_from_elsewhere(run_dir: Path, tmp_path: Path, capsys: pytes
     ("words", "message"),
     [
         (("--run", "nowhere"), "nowhere/predictions.parquet does not exist"),
-        (("--predictions", "zzu-full/history.jsonl", "--out", "o"), "not a Parquet file"),
+        (("--predictions", "zzu-full/history.jsonl", "--out", "o"), "lacks the column record_id"),
+        (("--predictions", "zzu-full", "--out", "o"), "zzu-full is a folder"),
         (("--predictions", "zzu-full/predictions.parquet"), "--out DIR is missing"),
     ],
 )

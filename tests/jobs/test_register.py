@@ -148,7 +148,7 @@ def test_predict_takes_a_registered_model(here: Path, capsys: pytest.CaptureFixt
     by_folder = json.loads(capsys.readouterr().out)
     assert by_alias["records"] == by_folder["records"]
     assert main(["predict", "good.hea", "--model", "models:/small@champion"]) == 2
-    assert "cannot get models:/small@champion" in capsys.readouterr().err
+    assert "cannot get 'models:/small@champion'" in capsys.readouterr().err
 
 
 def test_registering_again_is_done_already_and_another_model_is_a_new_version(
@@ -193,13 +193,45 @@ def test_the_leaderboard_shows_it(here: Path, tmp_path: Path, capsys: pytest.Cap
     assert main(["leaderboard", "--name", "nobody"]) == 2
 
 
+def test_an_artefact_folder_that_takes_nothing_is_one_line(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file stands in its place: root, as whom tests may run, writes to what is only marked read-only."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "mlartifacts").write_text("")
+    assert main(["register", "--run", str(place / "run"), "--out", "out"]) == 2
+    told = capsys.readouterr().err
+    assert f"cannot write or read {tmp_path}/mlartifacts/models: not a directory" in told
+    assert len(told.splitlines()) == 1
+
+
+NOT_NAMES = ("a/b", "..", ".", "", " ", " a", "a:b", "a'b", "a\nb", "x" * 300)
+
+
+@pytest.mark.parametrize("name", NOT_NAMES)
+@pytest.mark.usefixtures("here")
+def test_names_that_no_registry_can_hold(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    predictions_frame().to_parquet("p.parquet")
+    for words in (["promote", name, "--predictions", "p.parquet"], ["rollback", name, "--reason", "r"]):
+        assert main(words) == 2
+        assert f"{name!r} cannot name a model" in capsys.readouterr().err
+    assert main(["leaderboard", "--name", name]) == 2
+    assert f"{name!r} cannot name a model" in capsys.readouterr().err
+    assert main(["predict", "r.hea", "--model", f"models:/{name}@candidate"]) == 2
+    told = capsys.readouterr().err
+    assert "cannot get 'models:/" in told or 'cannot get "models:/' in told
+    assert len(told.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--run", "nowhere"], "nowhere holds no checkpoint"),
         (["--run", "run", "--evaluation", "other"], "other/metrics.json does not exist"),
         (["--run", "run", "--alias", "v3"], "'v3' cannot be an alias"),
-        (["--run", "run", "--name", "a/b"], "'a/b' cannot name a model"),
+        *((["--run", "run", "--name", name], f"{name!r} cannot name a model") for name in NOT_NAMES),
+        (["--run", "run", "tracking.model_name=.."], "'..' cannot name a model"),
         (["--run", "run", "tracking.enabled=false"], "`peace register` needs MLflow"),
     ],
 )

@@ -80,7 +80,11 @@ def test_a_verbs_line_is_read_as_the_verb_reads_it(tmp_path: Path, monkeypatch: 
         (["--shards", "s3://b/s", "--out", "runs/x"], [], "--out runs/x"),
         (["--shards", "s3://b/s", "--out", "/mnt/team-b/x"], [], "--out /mnt/team-b/x"),
         (["--shards", "s3://b/s", "--out", "/mnt/team/../x"], [], "--out /mnt/team/../x"),
-        (["--shards", "s3://b/s", "--out", "s3://b/o"], ["labels.set=/home/me/set.yaml"], "labels.set /home/me"),
+        (
+            ["--shards", "s3://b/s", "--out", "s3://b/o"],
+            ["objective.descriptors=/home/me/d.json"],
+            "objective.descriptors /home/me",
+        ),
     ],
 )
 def test_a_path_that_the_cluster_cannot_see_is_refused(line: list[str], overrides: list[str], named: str) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from peace.core.errors import DataError, nearest
 from peace.core.files import digest, read_json
 from peace.core.storage import is_remote, nearby, opened, place, reaching
+from peace.data.shards.codec import decode_signals
 from peace.data.shards.schema import FORMAT
 from peace.data.signal import LEADS
 
@@ -61,8 +62,12 @@ class ShardSet:
         if not candidates:
             raise DataError(f"{given} holds no finished shards (no _manifest.json): run `peace preprocess` to its end")
         manifest = read_json(candidates[0] / "_manifest.json")
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise DataError(f"{candidates[0]} holds shards of another format than {FORMAT}: preprocess again")
+        written = manifest.get("format") if isinstance(manifest, dict) else None
+        if written != FORMAT:
+            raise DataError(
+                f"{candidates[0]} holds shards of format {written}, and this release reads format {FORMAT}: make them "
+                f"again with `peace preprocess --fresh --manifest MANIFEST --out {candidates[0].parent}`"
+            )
         return cls(candidates[0], manifest)
 
     @property
@@ -168,7 +173,7 @@ class ShardSet:
         for table in tables:
             for batch in table.to_batches():
                 rows = slice(start, start + len(batch))
-                signal[rows] = batch["signal"].to_numpy_ndarray()
+                signal[rows] = decode_signals(batch["signal"], signal.shape[1:])
                 lead_mask[rows] = batch["lead_mask"].to_numpy_ndarray()
                 start += len(batch)
         plain = {name: [value for table in tables for value in table[name].to_pylist()] for name in NEEDED[:4]}

@@ -22,6 +22,7 @@ from peace.data.cohorts import read_cohort
 from peace.data.cohorts.manifest import manifest_table
 from peace.data.labels import load_label_set
 from peace.data.shards import Recipe, build_part
+from peace.data.shards.codec import decode_signals
 from peace.data.signal import REASONS
 from peace.data.splits import split_patients
 
@@ -61,7 +62,7 @@ def build(rows: list[dict[str, Any]]) -> dict[str, Any]:
     answer: dict[str, Any] = {"outcome": "kept" if done["kept"] else "rejected", "reasons": reasons}
     if len(rows) == 1 and done["kept"]:
         table = pq.read_table(PLACE / "out" / "shards" / "train" / "part.parquet")
-        signal = table["signal"].combine_chunks().to_numpy_ndarray()
+        signal = decode_signals(table["signal"].combine_chunks(), (12, 5000))
         if signal.shape != (1, 12, 5000) or signal.dtype != np.int16:
             return {"outcome": "finding: shape", "detail": f"{signal.shape} {signal.dtype}"}
         answer["signal"] = hashlib.sha256(signal.tobytes()).hexdigest()

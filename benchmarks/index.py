@@ -32,7 +32,8 @@ from peace.data.cohorts.audit import Entry, audit_frame
 from peace.data.cohorts.manifest import CohortIndex, manifest_table, write_manifest
 from peace.data.labels import load_label_set
 from peace.data.shards import FORMAT, Recipe, schema
-from peace.data.signal import QUALITY
+from peace.data.shards.codec import encode_signal
+from peace.data.signal import LEADS, QUALITY
 from peace.data.splits import check_patients, split_patients
 from peace.reports.data import write_index_report, write_shard_report
 
@@ -94,7 +95,7 @@ def write_shards(records: int, place: Path) -> float:
     """Seconds to write the shards that the next step reads."""
     started = time.perf_counter()
     manifest = pq.read_table(place / "manifest.parquet")
-    kind = schema(round(SIGNAL["rate"] * SIGNAL["seconds"]))
+    kind = schema()
     generator, written = np.random.default_rng(1), []
     for start in range(0, records, SHARD_ROWS):
         rows = manifest.slice(start, SHARD_ROWS)
@@ -128,6 +129,10 @@ def _shard(rows: pa.Table, kind: pa.Schema, generator: np.random.Generator) -> p
                     np.minimum(values, 1) if item.name == "lead_mask" else values
                 )
             )
+        elif item.name == "signal":
+            shape = (len(LEADS), round(SIGNAL["rate"] * SIGNAL["seconds"]))
+            values = generator.integers(1, 2000, (len(rows), *shape), np.int16)
+            columns.append(pa.array([encode_signal(value) for value in values], item.type))
         elif item.name == "flags":
             columns.append(pa.array([[]] * len(rows), item.type))
         elif item.name in QUALITY:

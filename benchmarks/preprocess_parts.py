@@ -1,38 +1,34 @@
-"""The two parts of preprocessing that are our own code instead of a library's, each beside the library, in one go.
+"""The part of preprocessing that is our own code instead of a library's, beside the library, in one go.
 
     python benchmarks/preprocess_parts.py
 
 filter: `peace.data.signal.filters.zero_phase` and `scipy.signal.sosfiltfilt`, a cascade of four sections over 10 s
-of twelve leads at 500 Hz. writer: `peace.data.shards.writer.ShardWriter` and pyarrow's own Parquet writer with the
-options of a shard.
-Processor time of one thread; the sides take turns, and the best of their rounds counts. The recordings are synthetic.
+of twelve leads at 500 Hz. Processor time of one thread; the sides take turns, and medians count. The recordings are
+synthetic. What shards cost to write is in benchmarks/shard_formats.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import tempfile
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from scipy import signal
 
-from peace.data.shards.schema import ROW_GROUP, writer_options
-from peace.data.shards.writer import ShardWriter
-from peace.data.signal import LEADS, QUALITY, Conditioned
+from peace.data.shards.schema import ROW_GROUP
+from peace.data.signal import LEADS
 from peace.data.signal.filters import cascade, reflection, zero_phase
 from peace.synthetic import generate
 
 ROUNDS, RATE = 7, 500
 
 
-def best_of_turns(ours: Callable[[], Any], theirs: Callable[[], Any]) -> tuple[float, float]:
+def in_turns(ours: Callable[[], Any], theirs: Callable[[], Any]) -> tuple[float, float]:
     """Milliseconds a record of both sides; the first turn compiles and does not count."""
     seconds: list[list[float]] = [[], []]
     for _ in range(ROUNDS + 1):
@@ -40,7 +36,7 @@ def best_of_turns(ours: Callable[[], Any], theirs: Callable[[], Any]) -> tuple[f
             started = time.process_time()
             run()
             seconds[side].append(time.process_time() - started)
-    mine, other = (1000 * min(turns[1:]) / ROW_GROUP for turns in seconds)
+    mine, other = (1000 * statistics.median(turns[1:]) / ROW_GROUP for turns in seconds)
     return mine, other
 
 
@@ -60,27 +56,7 @@ def filters(records: np.ndarray) -> tuple[float, float]:
         for column in columns:
             signal.sosfiltfilt(sections, column, axis=0, padlen=reach)
 
-    return best_of_turns(ours, theirs)
-
-
-def writers(records: np.ndarray, folder: Path) -> tuple[float, float]:
-    """The same rows through both writers; both files must hold the same table."""
-    whole = np.clip(np.rint(1000 * records), -32767, 32767).astype(np.int16)
-    row = {"patient_id": "p", "cohort": "mimic", "split": "train", "age_days": 9000, "sex": "male", "labels": ["NORM"]}
-    mask, quality = np.ones(len(LEADS), np.uint8), dict.fromkeys(QUALITY, 0.0)
-    first, second = folder / "ours.parquet", folder / "pyarrow.parquet"
-
-    def ours() -> None:
-        with ShardWriter(first, records.shape[2]) as writer:
-            for number, values in enumerate(whole):
-                writer.add({**row, "record_id": str(number)}, Conditioned(values, mask, records.shape[2], quality))
-
-    ours()
-    table: pa.Table = pq.read_table(first)
-    found = best_of_turns(ours, lambda: pq.write_table(table, second, row_group_size=ROW_GROUP, **writer_options()))
-    if not pq.read_table(first).equals(pq.read_table(second)):
-        raise SystemExit("the two writers left different tables")
-    return found
+    return in_turns(ours, theirs)
 
 
 def main() -> None:
@@ -89,8 +65,6 @@ def main() -> None:
     args = parser.parse_args()
     records, _, _ = generate(ROW_GROUP, seed=42, rate=RATE)
     found = {"filter": filters(records)}
-    with tempfile.TemporaryDirectory() as folder:
-        found["writer"] = writers(records, Path(folder))
     for name, (mine, other) in found.items():
         print(f"{name}: {mine:.3f} ms a record, the library {other:.3f} ms: {other / mine:.1f} x")
     if args.json:

@@ -23,7 +23,7 @@ PART = 2048
 VALIDATION = 256
 
 
-def write_shards(place: Path, count: int) -> Path:
+def write_shards(place: Path, count: int, *overrides: str) -> Path:
     """Shards of random records of the demo's shape: `count` to train on, and a few to validate and test."""
     from peace.config import load_config
     from peace.core.files import write_json
@@ -32,7 +32,7 @@ def write_shards(place: Path, count: int) -> Path:
     from peace.data.shards.writer import ShardWriter
     from peace.data.signal import LEADS, QUALITY, Conditioned
 
-    config, labels = load_config("demo"), load_label_set("peace12")
+    config, labels = load_config("demo", None, list(overrides)), load_label_set("peace12")
     values, rng = config.model_dump(mode="json"), np.random.default_rng(0)
     length = round(config.signal.rate * config.signal.seconds)
     splits = dict(zip(SPLITS, (count, VALIDATION, VALIDATION), strict=True))
@@ -42,7 +42,7 @@ def write_shards(place: Path, count: int) -> Path:
         for start in range(0, rows, PART):
             name = f"{split}/part-{start:06d}.parquet"
             found = range(start, min(start + PART, rows))
-            with ShardWriter(place / name, length) as writer:
+            with ShardWriter(place / name) as writer:
                 for number in found:
                     signal = np.cumsum(rng.integers(-40, 41, (len(LEADS), length)), axis=1).astype(np.int16)
                     quality = dict.fromkeys(QUALITY, 0.0)

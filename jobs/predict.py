@@ -88,6 +88,7 @@ def work(job: Job) -> dict[str, Any]:
 def draw(predictor: Predictor, records: Sequence[Path], cohort: str, place: Path) -> None:
     """Draw each record that can be read as the model sees it: filtered, in standard lead order, ten seconds."""
     from peace.core.progress import progress
+    from peace.data.signal.units import to_mv
     from peace.inference import Refusal
     from peace.reports.strip import ecg_strip
 
@@ -95,7 +96,7 @@ def draw(predictor: Predictor, records: Sequence[Path], cohort: str, place: Path
         record = predictor.read(path, cohort)
         if not isinstance(record, Refusal):
             file = place / f"{number:03d}-{path.name.removesuffix('.hea')}.png"
-            ecg_strip(record.signal / 1000, predictor.signal.rate, record.lead_mask, path.name, file)
+            ecg_strip(to_mv(record.signal), predictor.signal.rate, record.lead_mask, path.name, file)
 
 
 def tables(result: dict[str, Any]) -> list[Table]:

@@ -21,11 +21,11 @@ from peace.config import LeadsConfig, QualityConfig, SignalConfig
 from peace.core.errors import DataError, PeaceError, nearest
 from peace.data.labels import load_label_set
 from peace.data.signal import FLAGS, LEADS, Conditioned, Unreadable, condition_file
+from peace.data.signal.units import to_mv
 
 if TYPE_CHECKING:
     from peace.models import EcgClassifier
 
-MILLIVOLT_PER_STEP = 0.001
 DEFAULT_COHORT = "zzu"
 BATCH = 64
 
@@ -165,7 +165,7 @@ class Predictor:
     def _predict_conditioned(self, records: Sequence[Conditioned]) -> NDArray[np.float32]:
         if not records:
             return np.zeros((0, len(self.labels)), np.float32)
-        ecg_mv = np.stack([record.signal for record in records]).astype(np.float32) * np.float32(MILLIVOLT_PER_STEP)
+        ecg_mv = to_mv(np.stack([record.signal for record in records]))
         return self.predict_array(ecg_mv, np.stack([record.lead_mask for record in records]))
 
     def _answer(self, path: Path, cohort: str, record: Conditioned, probability: NDArray[np.float32]) -> Prediction:

@@ -26,9 +26,9 @@ def content(out: Path) -> list[tuple]:
     rows = []
     for file in sorted((out / "shards").glob("*/*.parquet")):
         table = pq.read_table(file)
-        signals = table["signal"].combine_chunks().to_numpy_ndarray()
+        signals = table["signal"].to_pylist()
         plain = table.drop_columns(["signal", "lead_mask", "peak_to_peak_mv"]).to_pylist()
-        rows += [(row["record_id"], repr(row), signals[index].tobytes()) for index, row in enumerate(plain)]
+        rows += [(row["record_id"], repr(row), signals[index]) for index, row in enumerate(plain)]
     return sorted(rows)
 
 

@@ -13,13 +13,12 @@ import numpy as np
 import torch
 
 from peace.data.labels import DOUBTFUL
+from peace.data.signal.units import to_mv
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from peace.data.shards import Records
-
-MILLIVOLT_PER_STEP = 1e-3  # shards are quantised at 1 microvolt
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Batch:
 
     def on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(ecg in mV as float (B, 12, T), lead mask as float, target as float, NaN where doubtful) on `device`."""
-        ecg = torch.from_numpy(np.ascontiguousarray(self.signal)).to(device).float().mul_(MILLIVOLT_PER_STEP)
+        ecg = to_mv(torch.from_numpy(np.ascontiguousarray(self.signal)).to(device))
         mask = torch.from_numpy(np.ascontiguousarray(self.lead_mask)).to(device).float()
         return ecg, mask, as_floats(torch.from_numpy(np.ascontiguousarray(self.target)).to(device))
 

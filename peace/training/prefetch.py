@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from peace.training.batches import MILLIVOLT_PER_STEP, Batch, as_floats
+from peace.data.signal.units import to_mv
+from peace.training.batches import Batch, as_floats
 
 AHEAD = 2  # batches ready at a time
 
@@ -28,8 +29,7 @@ class Loaded:
 
     def floats(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(ecg in mV (B + U, 12, T), lead mask (B + U, 12), target (B, K), ages (B,)), converted on the device."""
-        ecg = self.signal.float().mul_(MILLIVOLT_PER_STEP)
-        return ecg, self.lead_mask.float(), as_floats(self.target), self.age_days
+        return to_mv(self.signal), self.lead_mask.float(), as_floats(self.target), self.age_days
 
 
 def feed(batches: Iterator[Batch], device: torch.device) -> Generator[Loaded, None, None]:

@@ -12,6 +12,7 @@ from small_model import write_record, write_run
 from peace.config import load_config
 from peace.core.errors import DataError
 from peace.data.shards import Recipe, build_part
+from peace.data.shards.codec import decode_signals
 from peace.data.signal import LEADS, NINE, Conditioned, condition_file
 from peace.inference import Prediction, Predictor, Refusal
 
@@ -56,7 +57,9 @@ def test_shards_and_predictor_hold_the_same_signal_for_each_cohort(tmp_path: Pat
         row = manifest_row(path.with_suffix(""), number, cohort=cohort)
         build_part(f"part-{number}", "train", [row], [0], recipe, tmp_path)
         shard = pq.read_table(tmp_path / "shards" / "train" / f"part-{number}.parquet", partitioning=None)
-        stored = shard["signal"].combine_chunks().to_numpy_ndarray()[0]
+        stored = decode_signals(
+            shard["signal"].combine_chunks(), (12, round(config.signal.rate * config.signal.seconds))
+        )[0]
         alone = predictor.read(path, cohort)
         assert isinstance(alone, Conditioned)
         np.testing.assert_array_equal(alone.signal, stored)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from peace.core.errors import DataError
 from peace.core.files import write_json
 from peace.data.shards import FORMAT, ShardSet, schema
+from peace.data.shards.codec import encode_signal
 from peace.training.batches import Batch
 from peace.training.streaming import StreamSource
 
@@ -26,17 +27,15 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
     """Training shards whose signal, mask and labels say which record they are of."""
     place = tmp_path_factory.mktemp("shards")
     (place / "train").mkdir()
-    kind, number = schema(LENGTH), 0
+    kind, number = schema(), 0
     for shard, rows in enumerate(ROWS):
         found = range(number, number + rows)
         columns = {
             "record_id": [f"r{i}" for i in found],
             "age_days": pa.array([i if i % 2 else None for i in found], pa.int64()),
             "labels": [["A"] if i % 3 else ["B", "A"] for i in found],
-            "signal": pa.ExtensionArray.from_storage(
-                kind.field("signal").type,
-                pa.FixedSizeListArray.from_arrays(np.repeat(np.array(found, np.int16), 12 * LENGTH), 12 * LENGTH),
-            ),
+            "doubtful": pa.array([[] for _ in found], pa.list_(pa.string())),
+            "signal": [encode_signal(np.full((12, LENGTH), i, np.int16)) for i in found],
             "lead_mask": pa.ExtensionArray.from_storage(
                 kind.field("lead_mask").type,
                 pa.FixedSizeListArray.from_arrays(np.repeat((np.array(found) % 2).astype(np.uint8), 12), 12),

@@ -16,7 +16,7 @@ from peace.data.shards.schema import FORMAT
 from peace.data.shards.staging import brought, in_its_place
 from peace.data.shards.statistics import LeadSums
 from peace.data.shards.writer import ShardWriter
-from peace.data.signal import Conditioned, Unreadable, condition_file, n_samples_of, without_leads
+from peace.data.signal import Conditioned, Unreadable, condition_file, without_leads
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def build_part(
     if done is not None:
         return done
     tally = _Tally()
-    written = _write_shard(shard, _conditioned(rows, recipe, tally), n_samples_of(recipe.signal))
+    written = _write_shard(shard, _conditioned(rows, recipe, tally))
     if tally.kept + len(tally.rejects) != len(rows):
         raise DataError(f"{name}: {len(rows)} records in, {tally.kept} kept, {len(tally.rejects)} rejected")
     done = {
@@ -125,14 +125,14 @@ def _reject(row: Mapping[str, Any], reason: str, detail: str) -> dict[str, str]:
     return {**named, "reason": reason, "detail": detail}
 
 
-def _write_shard(path: Path, records: Iterator[tuple[Mapping[str, Any], Conditioned]], length: int) -> dict[str, Any]:
+def _write_shard(path: Path, records: Iterator[tuple[Mapping[str, Any], Conditioned]]) -> dict[str, Any]:
     """Write records as they come; no file where none comes. Gives its digest and size for the done file."""
     first = next(records, None)
     if first is None:
         path.unlink(missing_ok=True)
         return {"sha256": None, "bytes": 0}
     with replacing(path) as temporary:
-        with ShardWriter(temporary, length) as writer:
+        with ShardWriter(temporary) as writer:
             for row, record in chain([first], records):
                 writer.add(row, record)
         return {"sha256": file_digest(temporary), "bytes": temporary.stat().st_size}

@@ -14,10 +14,12 @@ from peace.core.errors import DataError, nearest
 from peace.core.files import digest, read_json
 from peace.core.storage import is_remote, nearby, opened, place, reaching
 from peace.data.labels import DOUBTFUL
+from peace.data.shards.codec import decode_signals
 from peace.data.shards.schema import FORMAT
 from peace.data.signal import LEADS
 
-NEEDED = ("record_id", "patient_id", "age_days", "labels", "signal", "lead_mask", "doubtful")
+PLAIN = ("record_id", "patient_id", "age_days", "labels", "doubtful")
+NEEDED = (*PLAIN, "signal", "lead_mask")
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,12 @@ class ShardSet:
         if not candidates:
             raise DataError(f"{given} holds no finished shards (no _manifest.json): run `peace preprocess` to its end")
         manifest = read_json(candidates[0] / "_manifest.json")
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise DataError(f"{candidates[0]} holds shards of another format than {FORMAT}: preprocess again")
+        written = manifest.get("format") if isinstance(manifest, dict) else None
+        if written != FORMAT:
+            raise DataError(
+                f"{candidates[0]} holds shards of format {written}, and this release reads format {FORMAT}: make them "
+                f"again with `peace preprocess --fresh --manifest MANIFEST --out {candidates[0].parent}`"
+            )
         return cls(candidates[0], manifest)
 
     @property
@@ -170,26 +176,19 @@ class ShardSet:
         for table in tables:
             for batch in table.to_batches():
                 rows = slice(start, start + len(batch))
-                signal[rows] = batch["signal"].to_numpy_ndarray()
+                signal[rows] = decode_signals(batch["signal"], signal.shape[1:])
                 lead_mask[rows] = batch["lead_mask"].to_numpy_ndarray()
                 start += len(batch)
-        plain = {name: [value for table in tables for value in table[name].to_pylist()] for name in NEEDED[:4]}
-        doubtful = [names for table in tables for names in doubtful_labels(table)]
+        plain = {name: [value for table in tables for value in table[name].to_pylist()] for name in PLAIN}
         ages = [float("nan") if age is None else float(age) for age in plain["age_days"]]
         return Records(
             record_id=np.array(plain["record_id"], np.str_),
             patient_id=np.array(plain["patient_id"], np.str_),
             signal=signal,
             lead_mask=lead_mask,
-            target=self.targets(plain["labels"], doubtful),
+            target=self.targets(plain["labels"], plain["doubtful"]),
             age_days=np.array(ages, np.float64),
         )
-
-
-def doubtful_labels(table: Any) -> list[list[str]]:
-    """The labels of each row that its report leaves open; none in a shard that was written before there were any."""
-    found: list[list[str]] = table["doubtful"].to_pylist() if "doubtful" in table.column_names else [[]] * len(table)
-    return found
 
 
 def _rows(file: Path, record_ids: Sequence[str] | None) -> Any:

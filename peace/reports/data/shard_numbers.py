@@ -58,7 +58,7 @@ def read_rows(shards: ShardSet) -> Rows:
         heights.append(table["peak_to_peak_mv"].combine_chunks().to_numpy_ndarray())
         tables.append(table.drop_columns(list(TENSORS)))
         files.append((shards.place / item["path"], len(table)))
-    empty = schema(shards.length).empty_table().select([*PLAIN, *QUALITY])
+    empty = schema().empty_table().select([*PLAIN, *QUALITY])
     return Rows(
         pa.concat_tables(tables) if tables else empty, np.concatenate(masks), np.concatenate(heights), tuple(files)
     )

@@ -18,8 +18,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from peace.core.storage import opened
+from peace.data.shards.codec import decode_signals
 from peace.data.shards.staging import brought
 from peace.data.signal import LEADS, REASONS, Unreadable, lead_index, read_header, read_record
+from peace.data.signal.units import to_mv
 from peace.reports.data.numbers import distribution, label_flags
 from peace.reports.data.shard_numbers import Rows
 from peace.reports.drawing import png
@@ -62,7 +64,7 @@ def kept_strips(rows: Rows, cohort: str, labels: Sequence[str], rate: float, mos
         row = rows.table.slice(at, 1).to_pylist()[0]
         signal, mask = _signal(rows, at)
         title = f"{row['record_id']}: {', '.join(row['labels'])}{_person(row)}"
-        figure = strip_figure(signal[:, : row["n_samples"]] / 1000, rate, mask, title)
+        figure = strip_figure(to_mv(signal[:, : row["n_samples"]]), rate, mask, title)
         yield Strip(cohort, row["record_id"], f"{label}, {row['split']} split", png(figure), False)
 
 
@@ -134,8 +136,10 @@ def _signal(rows: Rows, at: int) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.
         at -= int(ends[place]) - sum(held)
         group = int(np.searchsorted(np.cumsum(held), at, side="right"))
         table = file.read_row_group(group, columns=["signal", "lead_mask"]).slice(at - sum(held[:group]), 1)
-    signal, mask = (table[name].combine_chunks().to_numpy_ndarray()[0] for name in ("signal", "lead_mask"))
-    return signal, mask
+    mask = table["lead_mask"].combine_chunks().to_numpy_ndarray()[0]
+    stored = table["signal"].combine_chunks()
+    length = len(stored[0].as_py()) // (2 * len(LEADS))
+    return decode_signals(stored, (len(LEADS), length))[0], mask
 
 
 def _person(row: Mapping[str, Any]) -> str:

@@ -18,12 +18,14 @@ from peace.config import RayConfig
 from peace.core.errors import DataError
 from peace.core.storage import STORE_ENVIRONMENT
 
-# Set before ray is imported, where the user has not set them: no usage reports, Train V2, no hint about
-# accelerators on every start, and a look at the workers every half second instead of two: an epoch waits for it.
+# Set before ray is imported, where the user has not set them: no usage reports, no hint about accelerators on every
+# start, and a look at the workers every fifth of a second instead of every two: the end of an epoch waits for it.
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
 }
+TRAIN_PAGE = "RAY_TRAIN_ENABLE_STATE_TRACKING"  # trainings on the dashboard's page of Ray Train
 # Ray's default is 30 % of the memory, in /dev/shm; our datasets stream, and other jobs live here too.
 LARGEST_STORE_BYTES = 2 * 1024**3
 SMALLEST_STORE_BYTES = 256 * 1024**2
@@ -31,11 +33,12 @@ PREFIX = "peace-ray-"
 
 
 @contextmanager
-def ray_session(config: RayConfig) -> Iterator[None]:
+def ray_session(config: RayConfig, dashboard: bool = False) -> Iterator[None]:
     """Ray, ready to use, inside the block.
 
     An initialised Ray is used as it is. Otherwise `ray.address`, then RAY_ADDRESS, names a cluster to join; without
     either a cluster of this machine's own is started, and ended with the block (never another's: no `ray stop`).
+    `dashboard`: start that cluster with one. Ray Train frees the resources of killed trials through it.
     Raises DataError where the named cluster cannot be reached.
     """
     for name, value in ENVIRONMENT.items():
@@ -54,13 +57,14 @@ def ray_session(config: RayConfig) -> Iterator[None]:
         finally:
             ray.shutdown()
         return
-    with _own_cluster():
+    with _own_cluster(dashboard):
         yield
 
 
 def _join(address: str) -> None:
     import ray
 
+    os.environ.setdefault(TRAIN_PAGE, "1")
     try:
         _knock(address)
         with _our_signal_handlers():
@@ -90,18 +94,19 @@ def _knock(address: str) -> None:
 
 
 @contextmanager
-def _own_cluster() -> Iterator[None]:
+def _own_cluster(dashboard: bool) -> Iterator[None]:
     """A local cluster with its session files in a folder of its own (short: a socket path has 107 characters)."""
     import ray
 
     _sweep()
+    os.environ.setdefault(TRAIN_PAGE, str(int(dashboard)))
     place = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
     try:
         with _our_signal_handlers():
             # 'local' keeps ray.init from joining whatever cluster it finds on this machine
             ray.init(
                 address="local",
-                include_dashboard=False,
+                include_dashboard=dashboard,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 object_store_memory=_store_bytes(),

@@ -25,7 +25,6 @@ ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
 }
-TRAIN_PAGE = "RAY_TRAIN_ENABLE_STATE_TRACKING"  # trainings on the dashboard's page of Ray Train
 # Ray's default is 30 % of the memory, in /dev/shm; our datasets stream, and other jobs live here too.
 LARGEST_STORE_BYTES = 2 * 1024**3
 SMALLEST_STORE_BYTES = 256 * 1024**2
@@ -64,7 +63,7 @@ def ray_session(config: RayConfig, dashboard: bool = False) -> Iterator[None]:
 def _join(address: str) -> None:
     import ray
 
-    os.environ.setdefault(TRAIN_PAGE, "1")
+    os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")  # trainings on the dashboard's page of Ray Train
     try:
         _knock(address)
         with _our_signal_handlers():
@@ -99,7 +98,6 @@ def _own_cluster(dashboard: bool) -> Iterator[None]:
     import ray
 
     _sweep()
-    os.environ.setdefault(TRAIN_PAGE, str(int(dashboard)))
     place = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
     try:
         with _our_signal_handlers():

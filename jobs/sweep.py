@@ -135,7 +135,7 @@ def _run_missing(job: Job, name: str, space: Space, ledger: Ledger) -> list[tupl
     from jobs.tuning.runner import run_trials
     from peace.data.shards import ShardSet
 
-    with ray_session(job.config.ray):
+    with ray_session(job.config.ray, dashboard=True):
         shards, start = _data(job, space)
         opened = ShardSet.open(shards)
         job.run.dataset(",".join(sorted(opened.statistics)), opened.digest, str(shards))

@@ -7,10 +7,11 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from peace.config import RayConfig
 from peace.core.errors import DataError
 from peace.core.storage import STORE_ENVIRONMENT
 
-# Set before ray is imported, where the user has not set them: no usage reports, Train V2, no hint about
-# accelerators on every start, and a look at the workers every half second instead of two: an epoch waits for it.
+# Set before ray is imported, where the user has not set them: no usage reports, no hint about accelerators on every
+# start, and a look at the workers every fifth of a second instead of every two: the end of an epoch waits for it.
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
 }
 # Ray's default is 30 % of the memory, in /dev/shm; our datasets stream, and other jobs live here too.
 LARGEST_STORE_BYTES = 2 * 1024**3
@@ -34,11 +36,12 @@ SHORT_HOMES = (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"))
 
 
 @contextmanager
-def ray_session(config: RayConfig) -> Iterator[None]:
+def ray_session(config: RayConfig, dashboard: bool = False) -> Iterator[None]:
     """Ray, ready to use, inside the block.
 
     An initialised Ray is used as it is. Otherwise `ray.address`, then RAY_ADDRESS, names a cluster to join; without
     either a cluster of this machine's own is started, and ended with the block (never another's: no `ray stop`).
+    `dashboard`: start that cluster with one. Ray Train frees the resources of killed trials through it.
     Raises DataError where the named cluster cannot be reached.
     """
     for name, value in ENVIRONMENT.items():
@@ -53,17 +56,19 @@ def ray_session(config: RayConfig) -> Iterator[None]:
     if address and address != "local":
         _join(address)
         try:
-            yield
+            with redirect_stdout(sys.stderr):  # stdout is for results; Ray prints the raylets' notices
+                yield
         finally:
             ray.shutdown()
         return
-    with _own_cluster():
+    with _own_cluster(dashboard), redirect_stdout(sys.stderr):
         yield
 
 
 def _join(address: str) -> None:
     import ray
 
+    os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")  # trainings on the dashboard's page of Ray Train
     try:
         _knock(address)
         with _our_signal_handlers():
@@ -93,7 +98,7 @@ def _knock(address: str) -> None:
 
 
 @contextmanager
-def _own_cluster() -> Iterator[None]:
+def _own_cluster(dashboard: bool) -> Iterator[None]:
     """A local cluster with its session files in a folder of its own."""
     import ray
 
@@ -105,7 +110,7 @@ def _own_cluster() -> Iterator[None]:
             # 'local' keeps ray.init from joining whatever cluster it finds on this machine
             ray.init(
                 address="local",
-                include_dashboard=False,
+                include_dashboard=dashboard,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 object_store_memory=_store_bytes(),

@@ -7,6 +7,7 @@ driver, of a machine, or with another number of workers - it resumes from the ne
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -26,6 +27,7 @@ from peace.core.files import read_json, write_json
 from peace.core.storage import is_remote, place, scratch
 
 if TYPE_CHECKING:
+    from jobs.training.preemption import PreemptionNotice
     from peace.training.plan import TrainingPlan
 
 OWNER = "owner.json"  # in the folder of checkpoints: how a worker knows that it sees the same folder
@@ -43,7 +45,6 @@ def train_on_ray(
     The same command goes on where it stopped. Raises ConfigError where the cluster is too small, and the PeaceError of
     a worker. On Ctrl-C or SIGTERM workers have ray.grace_seconds for a checkpoint of the next step.
     """
-    from jobs.training.preemption import WorkerSetup
     from jobs.training.resources import alive_nodes, check_room, needs_of, worker_room
     from peace.training.checkpoint_manager import CheckpointStore
 
@@ -55,20 +56,19 @@ def train_on_ray(
     check_room(settings, needs, nodes, held)
     checkpoints = checkpoints_of(job)
     board = _board()
-    told = {
+    watch_nodes = len(nodes) > 1 or settings.min_workers is not None
+    loop_config = {
         "plan": plan,
         "board": board,
         "threads": threads,
         "checkpoints": str(checkpoints),
         "keeping": asdict(_keeping(job)),
-        "reports": bool(callbacks),
+        "watch_nodes": watch_nodes,
     }
     wanted = {name: count * (settings.min_workers or settings.workers) for name, count in needs.items()}
-    drained = len(nodes) > 1 or settings.min_workers is not None
     with scratch() as folder, watching(job, board, plan.settings.epochs, wanted):
-        trainer = _trainer(
-            settings, told, needs, job.identity[:12], folder, [WorkerSetup(), *callbacks], room is not None, drained
-        )
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", str(int(watch_nodes)))
+        trainer = _trainer(settings, loop_config, needs, job.identity[:12], folder, list(callbacks))
         result = _fit(trainer, board, settings.grace_seconds)
     if result.return_value and result.return_value.get("fault"):
         raise DataError(result.return_value["fault"])
@@ -86,26 +86,25 @@ def _board() -> Any:
 
 def _trainer(
     settings: RayConfig,
-    told: dict[str, Any],
+    loop_config: dict[str, Any],
     needs: dict[str, float],
     name: str,
     folder: Path,
     callbacks: list[Any],
-    outlived: bool,
-    drained: bool,
 ) -> Any:
-    """Ray's trainer. Of its own notes, which it writes to `folder`, nothing is read."""
+    """Ray's TorchTrainer. Of what it writes to `folder` nothing is read: docs/design/checkpoints.md says why."""
     import ray.train
+    from ray.train.torch import TorchTrainer
 
-    from jobs.training.ray_internals import Trainer
+    from jobs.training.torch_backend import WorkerTorchConfig
 
     v2: Any = ray.train  # its annotations are those of Train V1
     least, most = settings.min_workers or settings.workers, settings.workers
-    return Trainer(
-        _work,
-        outlived=outlived,
-        drained=drained,
-        train_loop_config=told,
+    work: Any = _train_loop
+    return TorchTrainer(
+        work,
+        train_loop_config=loop_config,
+        torch_config=WorkerTorchConfig(),
         scaling_config=v2.ScalingConfig(
             num_workers=most if least == most else (least, most),
             use_gpu=settings.gpu,
@@ -157,14 +156,14 @@ def held_mb(shards_place: str, limit_mb: float) -> float:
     return shards.splits.get("train", 0) * 2 * 12 * shards.length / 2**20
 
 
-def _work(settings: dict[str, Any]) -> dict[str, Any]:
+def _train_loop(settings: dict[str, Any]) -> dict[str, Any]:
     """What each worker runs; gives `fault`, the message of a mistake for which no retry helps, and why it left."""
     import ray
     import ray.train
     import torch
     from ray.train.torch import get_device
 
-    from jobs.training.preemption import Leave, Moving, begin_training
+    from jobs.training.preemption import Leave, Moving, PreemptionNotice, begin_training
     from peace.training.checkpoint_manager import CheckpointStore, Keeping
     from peace.training.train import train
 
@@ -183,7 +182,7 @@ def _work(settings: dict[str, Any]) -> dict[str, Any]:
                 f"be a place that all machines reach, such as a shared mount or s3://BUCKET/FOLDER"
             )
         store = CheckpointStore(checkpoints, Keeping(**settings["keeping"]), lambda text: board.warn.remote(text))
-        hooks = _Hooks(board, first, settings["reports"])
+        hooks = _Hooks(board, first, PreemptionNotice(settings["watch_nodes"]))
         begin_training()
         device = get_device()
         if device.type == "cuda":
@@ -203,10 +202,10 @@ def _work(settings: dict[str, Any]) -> dict[str, Any]:
 class _Hooks:
     """A worker's side of the board."""
 
-    def __init__(self, board: Any, first: bool, reports: bool) -> None:
+    def __init__(self, board: Any, first: bool, notice: PreemptionNotice) -> None:
         self._board = board
         self._first = first
-        self._reports = reports
+        self._notice = notice
         self._said: Any = None
         self._when = 0.0
         self._stop = 0
@@ -229,17 +228,16 @@ class _Hooks:
             self._said, self._when = self._board.step.remote(done, total), time.monotonic()
 
     def epoch(self, metrics: dict[str, Any]) -> None:
-        """Tell Ray Train's callbacks of the epoch, such as Tune's, where there are any; a barrier of all workers."""
+        """Report the epoch to Ray Train and its callbacks, such as Tune's; a barrier of all workers."""
         import ray.train
 
-        if self._reports:
-            ray.train.report(metrics)
+        ray.train.report(metrics)
 
     def leave(self) -> int:
         """Whether this worker is to go, and why."""
-        from jobs.training.preemption import Leave, asked_to_move
+        from jobs.training.preemption import Leave
 
-        return max(self._stop, Leave.MOVE if asked_to_move() else Leave.STAY)
+        return max(self._stop, Leave.MOVE if self._notice.given() else Leave.STAY)
 
 
 def _fit(trainer: Any, board: Any, grace_seconds: float) -> Any:

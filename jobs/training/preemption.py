@@ -1,4 +1,4 @@
-"""How a training worker learns that it is to go: a SIGTERM, its machine being drained, or the driver's word."""
+"""How a training worker learns that it has to stop: a SIGTERM, a node that is drained, or the driver's request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from enum import IntEnum
 from typing import Any
 
-from ray.train.v2._internal.execution.callback import WorkerCallback
+STEPS_BETWEEN_CHECKS = 10  # each is a barrier of all workers; a notice comes half a minute ahead or more
 
 
 class Leave(IntEnum):
@@ -23,27 +23,21 @@ class Moving(Exception):
     """Raised behind the checkpoint of a worker that is to go, so that Ray starts the workers again."""
 
 
-_told = threading.Event()
+_terminated = threading.Event()
 _training = threading.Event()
 
 
-class WorkerSetup(WorkerCallback):
-    """What is done in the main thread of each worker's process, before it trains in another.
+def prepare_worker() -> None:
+    """Install the handler of SIGTERM, and tell gloo which network the other machines are on. In the main thread."""
+    earlier: Any = signal.getsignal(signal.SIGTERM)
 
-    Ray offers no public place for it: signal handlers can be set in the main thread alone.
-    """
+    def handle(number: int, frame: Any) -> None:
+        if _terminated.is_set() or not _training.is_set():
+            earlier(number, frame)
+        _terminated.set()
 
-    def after_init_train_context(self) -> None:
-        """Put the handler of SIGTERM in, and tell gloo which network the other machines are on."""
-        earlier: Any = signal.getsignal(signal.SIGTERM)
-
-        def handle(number: int, frame: Any) -> None:
-            if _told.is_set() or not _training.is_set():
-                earlier(number, frame)
-            _told.set()
-
-        signal.signal(signal.SIGTERM, handle)
-        name_network()
+    signal.signal(signal.SIGTERM, handle)
+    name_network()
 
 
 def begin_training() -> None:
@@ -51,12 +45,23 @@ def begin_training() -> None:
     _training.set()
 
 
-def asked_to_move() -> bool:
-    """Whether this process got a SIGTERM, or Ray drains a machine of this training."""
-    from ray.train.v2._internal.execution.context import get_train_context
+class PreemptionNotice:
+    """Whether this worker has to move. Every worker must ask once a step, since Ray's answer is a collective."""
 
-    # ray.train.get_preemption_info is the public way, but a barrier of all workers: too slow for every step
-    return _told.is_set() or get_train_context().preemption_context.preemption_info is not None
+    def __init__(self, watch_nodes: bool) -> None:
+        self._watch_nodes = watch_nodes
+        self._steps = 0
+
+    def given(self) -> bool:
+        """Whether this process got a SIGTERM, or Ray drains a node of this training (asked every few steps)."""
+        import ray.train
+
+        self._steps += 1
+        v2: Any = ray.train
+        draining = False
+        if self._watch_nodes and self._steps % STEPS_BETWEEN_CHECKS == 0:
+            draining = v2.get_preemption_info() is not None
+        return draining or _terminated.is_set()
 
 
 def name_network() -> None:

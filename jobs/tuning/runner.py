@@ -18,7 +18,6 @@ from ray.tune.experiment import Trial as TuneTrial
 from jobs.runtime.harness import Job
 from jobs.runtime.history import read_history
 from jobs.tracking.run import Run, open_run
-from jobs.tuning.orphans import Orphans
 from jobs.tuning.resources import DRIVER_CPUS
 from jobs.tuning.search import BEST, LedgerSearch, scheduler_of
 from jobs.tuning.trial import TrialPlan, run_trial
@@ -98,7 +97,6 @@ class Keeper(tune.Callback):
         self.curves: dict[int, dict[int, float]] = {}
         self.began: dict[int, float] = {}
         self.left = False
-        self.orphans = Orphans()
         self.lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -111,11 +109,6 @@ class Keeper(tune.Callback):
             self.left = True
         for run in self.runs.values():
             run.__exit__(KeyboardInterrupt, None, None)
-
-    def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
-        """Free what trials that are gone have left reserved, or the next ones would wait for ever."""
-        if not self.left:
-            self.orphans.sweep()
 
     @property
     def running(self) -> list[int]:

@@ -6,6 +6,7 @@ secret is written down, nothing is open or root, and jobs ask for no more than t
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -282,10 +283,14 @@ def test_the_slurm_script(tmp_path: Path) -> None:
 
 
 def test_the_cloud_file_is_what_ray_up_takes() -> None:
-    from ray.autoscaler._private.util import prepare_config, validate_config
+    import jsonschema
+    import ray
 
     config = yaml.safe_load((CLUSTER / "cloud" / "aws.yaml").read_text())
-    validate_config(prepare_config(config))
+    schema = json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text())
+    jsonschema.validate(config, schema)
+    with pytest.raises(jsonschema.ValidationError, match="max_wrkers"):
+        jsonschema.validate({**config, "max_wrkers": 2}, schema)
     types = config["available_node_types"]
     assert types["head"]["resources"] == {"CPU": 0}
     assert "InstanceMarketOptions" not in types["head"]["node_config"]

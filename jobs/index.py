@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.indexing.check import CHECK, overrides
+from jobs.indexing.settled import settled_patients
 from jobs.runtime.harness import Job, Table, Verb, main
 from peace.core.errors import DataError
 from peace.core.files import file_digest, replacing
@@ -116,22 +117,6 @@ def tables(result: dict[str, Any]) -> list[Table]:
         Table(f"{result['cohort']} indexed", ("records", "n"), rows),
         Table("kept records by label and split", ("label", "n", *splits), by_label),
     ]
-
-
-def settled_patients(job: Job) -> dict[str, str]:
-    """Patient -> split of the earlier manifest that --keep-splits names."""
-    path = job.args.keep_splits
-    if path is None:
-        return {}
-    from peace.data.cohorts.manifest import read_manifest
-    from peace.data.splits import SPLITS, check_patients
-
-    earlier = read_manifest(path).select(["patient_id", "split"]).to_pandas().dropna()
-    check_patients(earlier)
-    unknown = sorted(set(earlier["split"]) - set(SPLITS))
-    if unknown:
-        raise DataError(f"{path} has the split '{unknown[0]}', which is none of {', '.join(SPLITS)}")
-    return dict(zip(earlier["patient_id"], earlier["split"], strict=True))
 
 
 def _result(job: Job, outcome: Outcome, labels: LabelSet) -> dict[str, Any]:

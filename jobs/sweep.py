@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,7 +136,8 @@ def _run_missing(job: Job, name: str, space: Space, ledger: Ledger) -> list[tupl
     from jobs.tuning.runner import run_trials
     from peace.data.shards import ShardSet
 
-    with ray_session(job.config.ray, dashboard=True):
+    # stdout is for the result; Ray prints the raylets' notices there
+    with ray_session(job.config.ray, dashboard=True), redirect_stdout(sys.stderr):
         shards, start = _data(job, space)
         opened = ShardSet.open(shards)
         job.run.dataset(",".join(sorted(opened.statistics)), opened.digest, str(shards))

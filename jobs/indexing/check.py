@@ -28,7 +28,7 @@ def overrides(args: argparse.Namespace) -> list[str]:
 
 def work(job: Job) -> dict[str, Any]:
     """Check the tree and print the first departures, one a line; result.json holds them all."""
-    from jobs.index import settled_patients
+    from jobs.indexing.settled import settled_patients
     from peace.data.cohorts.validation import check_tree
     from peace.data.labels import load_label_set
 

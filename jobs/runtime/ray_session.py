@@ -7,11 +7,10 @@ import os
 import shutil
 import signal
 import socket
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +55,11 @@ def ray_session(config: RayConfig, dashboard: bool = False) -> Iterator[None]:
     if address and address != "local":
         _join(address)
         try:
-            with redirect_stdout(sys.stderr):  # stdout is for results; Ray prints the raylets' notices
-                yield
+            yield
         finally:
             ray.shutdown()
         return
-    with _own_cluster(dashboard), redirect_stdout(sys.stderr):
+    with _own_cluster(dashboard):
         yield
 
 

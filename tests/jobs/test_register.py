@@ -82,7 +82,7 @@ def test_the_version_says_what_it_is(here: Path) -> None:
 def test_weights_are_safetensors_and_nothing_is_pickled(here: Path) -> None:
     (folder,) = (here / "mlartifacts" / "models").glob("*/artifacts")
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert {"README.md", "MLmodel", "registry_model.py", "artifacts/checkpoint/model.safetensors"} <= names
+    assert {"README.md", "MLmodel", "pyfunc_model.py", "artifacts/checkpoint/model.safetensors"} <= names
     assert not [name for name in names if name.endswith((".pkl", ".pt", ".pth", ".bin"))]
     # the text side stays behind
     assert not [name for name in names if "text" in name or "training" in name]

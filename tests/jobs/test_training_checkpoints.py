@@ -183,7 +183,7 @@ class Poisoned:
 
     def epoch(self, number: int, first_step: int = 0) -> Iterator[Any]:
         for batch in self.source.epoch(number, first_step):
-            yield dataclasses.replace(batch, target=np.full(batch.target.shape, np.nan, np.float32))
+            yield dataclasses.replace(batch, target=np.full(batch.target.shape, np.inf, np.float32))
 
 
 @pytest.fixture

@@ -128,6 +128,9 @@ def _read_lines(frame: pd.DataFrame, labels: LabelSet) -> tuple[list[Flags], pd.
     met = Met()
     meanings: dict[str, _Meaning] = {}
     studies = frame["study_id"].to_numpy()
+    if frame.empty:
+        widths = (len(labels.labels), len(labels.labels), len(LEADS), 1)
+        return [np.zeros((0, width), bool) for width in widths], audit_frame([], labels.labels)
     for name in REPORT:
         codes, distinct = pd.factorize(frame[name])
         lines = [normalise(line) for line in distinct]

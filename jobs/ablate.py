@@ -161,6 +161,7 @@ def _track(job: Job, cell: Cell, place: Path) -> None:
     from jobs.runtime.history import read_history
     from jobs.tracking.run import open_run
     from peace.core.files import read_json, write_text
+    from peace.evaluation.metric_names import LABEL_AUC
     from peace.experiments.ablation.variants import variant_config
 
     if not job.config.tracking.enabled or (place / "tracked").exists():
@@ -173,7 +174,7 @@ def _track(job: Job, cell: Cell, place: Path) -> None:
             run.metrics(epoch, step=int(epoch["epoch"]))
             run.series("gate_step", gates, first)
         run.metrics({f"test/{name}": value for name, value in row.items() if name.startswith("macro_")})
-        run.metrics({f"test/auc/{name}": value for name, value in row["labels"].items()})
+        run.metrics({f"{LABEL_AUC}/{name}": value for name, value in row["labels"].items()})
     write_text(place / "tracked", "")
 
 

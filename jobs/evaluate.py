@@ -167,10 +167,7 @@ def _described(run: Path) -> dict[str, str]:
     """What the evaluated run's checkpoint says of itself, for the run tables of MLflow."""
     known = _json_or_empty(run / "checkpoint" / "checkpoint.json")
     names = ("cohort", "protocol", "label_set", "label_set_digest", "descriptor_digest")
-    return {name: str(known[name]) for name in names if known.get(name)} | {
-        "run": run.name,
-        "mlflow.runName": f"evaluate {run.name}",
-    }
+    return {name: str(known[name]) for name in names if known.get(name)} | {"run": run.name}
 
 
 def _json_or_empty(path: Path) -> dict[str, Any]:
@@ -179,18 +176,11 @@ def _json_or_empty(path: Path) -> dict[str, Any]:
 
 
 def _track(job: Job, metrics: dict[str, Any], source: Path, files: list[Path], figures: list[Path]) -> None:
-    numbers = {f"test/{name}": value for name, value in metrics.items() if name.startswith("macro_")}
-    numbers |= {f"test/auc/{name}": values["auc"] for name, values in metrics["labels"].items()}
-    numbers |= {f"test/{name}": value for name, value in metrics["calibration"].items()}
-    for name, values in metrics["labels"].items():
-        numbers |= {f"test/auc{end}/{name}": values[f"auc{end}"] for end in ("_low", "_high")}
-    numbers |= {f"test/age/{name.partition(' (')[0]}": band["macro_auc"] for name, band in metrics["age_bands"].items()}
-    job.run.metrics({**numbers, "test/records": metrics["records"]})
+    from peace.evaluation.metric_names import flatten_metrics
+
+    job.run.metrics(flatten_metrics(metrics))
     job.run.tags(_described(source.parent))
     job.run.dataset("predictions", file_digest(source), str(source))
-    evaluated = source.parent / "mlflow_run_id"
-    if evaluated.exists():
-        job.run.tags({"peace.evaluated_run": evaluated.read_text(encoding="utf-8").strip()})
     for path in files:
         job.run.artifact(path)
     for path in figures:
@@ -206,6 +196,7 @@ VERB = Verb(
     sections=("evaluation",),
     identity=identity,
     default_out=default_out,
+    tracked_in=lambda args: args.run,
 )
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.runtime.harness import Job, Table, Verb, main
 from peace.core.errors import DataError
 from peace.core.files import json_text, write_text
+from peace.evaluation.metric_names import MACRO_AUC, RECORDS, label_auc_of, macro_auc_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -122,7 +123,7 @@ def _version_row(client: MlflowClient, version: ModelVersion, aliases: list[str]
     except (KeyError, MlflowException):
         pass  # made by hand, or its run is gone: the tags still tell the macro AUC
     tags = {key.removeprefix("peace."): value for key, value in version.tags.items()}
-    macro = {name: float(tags[name]) for name in ("macro_auc", "macro_auc_low", "macro_auc_high") if name in tags}
+    told = {key: float(value) for key, value in tags.items() if key.startswith("test/")}
     return {
         "kind": "version",
         "name": version.name,
@@ -130,11 +131,11 @@ def _version_row(client: MlflowClient, version: ModelVersion, aliases: list[str]
         "aliases": aliases,
         "run": tags.get("trained_in"),
         **{name: tags.get(name) for name in ("cohort", "protocol", "label_set")},
-        "records": int(tags["test_records"]) if "test_records" in tags else None,
-        **{name: macro.get(name) for name in ("macro_auc", "macro_auc_low", "macro_auc_high")},
+        "records": int(told[RECORDS]) if RECORDS in told else None,
+        **macro_auc_of(told),
         "champion_why": tags.get("champion.why") if "champion" in aliases else None,
         "mlflow_run_id": version.run_id,
-        "labels": _labels(metrics),
+        "labels": label_auc_of(metrics),
     }
 
 
@@ -144,7 +145,7 @@ def _runs(client: MlflowClient, experiment: str) -> list[dict[str, Any]]:
         return []
     runs = client.search_runs(
         [found.experiment_id],
-        "metrics.`test/macro_auc` >= 0",
+        f"metrics.`{MACRO_AUC}` >= 0",
         max_results=MOST,
         order_by=["attributes.start_time DESC"],
     )
@@ -161,18 +162,12 @@ def _run_row(run: Any) -> dict[str, Any]:
         "aliases": [],
         "run": tags.get("run") or tags.get("peace.out"),
         **{name: tags.get(name) for name in ("cohort", "protocol", "label_set")},
-        "records": int(metrics["test/records"]) if "test/records" in metrics else None,
-        **{name: metrics.get(f"test/{name}") for name in ("macro_auc", "macro_auc_low", "macro_auc_high")},
+        "records": int(metrics[RECORDS]) if RECORDS in metrics else None,
+        **macro_auc_of(metrics),
         "champion_why": None,
         "mlflow_run_id": run.info.run_id,
-        "labels": _labels(metrics),
+        "labels": label_auc_of(metrics),
     }
-
-
-def _labels(metrics: dict[str, float]) -> dict[str, dict[str, float | None]]:
-    names = sorted(key.removeprefix("test/auc/") for key in metrics if key.startswith("test/auc/"))
-    ends = ("", "_low", "_high")
-    return {name: {f"auc{end}": metrics.get(f"test/auc{end}/{name}") for end in ends} for name in names}
 
 
 def _all(search: Any, **words: Any) -> list[Any]:

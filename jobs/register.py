@@ -146,6 +146,8 @@ def _create_version(
     """Upload the model's folder and make a version of it; gives the version."""
     from mlflow.entities import Metric
 
+    from peace.evaluation.metric_names import flatten_metrics
+
     run_id = job.run.run_id
     assert run_id is not None
     source_run = _source_run(client, Path(job.args.run), run_id)
@@ -157,7 +159,8 @@ def _create_version(
     client.log_model_artifacts(model.model_id, str(folder))
     client.finalize_logged_model(model.model_id, "READY")
     now = int(time.time() * 1000)
-    numbers = [Metric(key, value, now, 0, model_id=model.model_id) for key, value in _numbers(metrics).items()]
+    flat = flatten_metrics(metrics) if metrics else {}
+    numbers = [Metric(key, value, now, 0, model_id=model.model_id) for key, value in flat.items()]
     client.log_batch(run_id, metrics=numbers)
     _make_name(client, name, experiment)
     version = client.create_model_version(
@@ -215,22 +218,12 @@ def _lineage(job: Job, predictor: Predictor, metrics: dict[str, Any] | None) -> 
 
 
 def _headline(metrics: dict[str, Any] | None) -> dict[str, str]:
-    if metrics is None:
-        return {}
-    auc = {key: f"{metrics[key]:.4f}" for key in ("macro_auc", "macro_auc_low", "macro_auc_high") if metrics[key]}
-    return {**auc, "test_records": str(metrics["records"])}
+    """Macro AUC with its interval and the number of test records, for the tags of the version."""
+    from peace.evaluation.metric_names import MACRO_AUC, RECORDS, flatten_metrics
 
-
-def _numbers(metrics: dict[str, Any] | None) -> dict[str, float]:
-    if metrics is None:
-        return {}
-    overall = {f"test/{key}": value for key, value in metrics.items() if key.startswith("macro_")}
-    labels = {
-        f"test/auc{end}/{label}": values[f"auc{end}"]
-        for label, values in metrics["labels"].items()
-        for end in ("", "_low", "_high")
-    }
-    return {key: float(value) for key, value in (overall | labels).items() if value is not None}
+    flat = flatten_metrics(metrics) if metrics else {}
+    auc = {name: f"{value:.4f}" for name, value in flat.items() if name.startswith(MACRO_AUC)}
+    return {**auc, **({RECORDS: str(int(flat[RECORDS]))} if flat else {})}
 
 
 VERB = Verb(

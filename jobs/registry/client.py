@@ -113,7 +113,7 @@ def _who(client: MlflowClient, found: ModelVersion | None, alias: str) -> list[s
         "Where it came from": _run_link(client, found.run_id),
         "Data": f"adapted to {tags.get('peace.cohort')}, protocol {tags.get('peace.protocol')}, "
         f"label set {tags.get('peace.label_set')}",
-        "Macro AUC on its own test split": tags.get("peace.macro_auc"),
+        "Macro AUC on its own test split": tags.get("peace.test/macro_auc"),
     }
     return [
         f"## The {alias} is version {found.version}",

@@ -73,6 +73,7 @@ class Verb:
     `sections` are the parts of the configuration that make its result: a change elsewhere leaves its runs valid.
     `settings` are dotted keys that it reads besides, such as where it runs; overrides of all else are refused.
     `writes_anywhere` says that --out may be in an object store.
+    `tracked_in` names the run directory whose MLflow run this verb logs into, where that is another's.
     `exit_code` is that of a result, 0 unless said otherwise; `variant` gives the verb that the arguments ask for.
     A verb that answers a question rather than makes something has `keeps_run` false: without --out it leaves nothing.
     """
@@ -86,6 +87,7 @@ class Verb:
     settings: tuple[str, ...] = ()
     identity: Callable[[argparse.Namespace], Any] = field(default=lambda args: None)
     overrides: Callable[[argparse.Namespace], list[str]] = field(default=lambda args: [])
+    tracked_in: Callable[[argparse.Namespace], Path | None] = field(default=lambda args: None)
     default_out: Callable[[argparse.Namespace], Path | None] = field(default=lambda args: None)
     final: bool = True
     tracked: bool = True
@@ -183,8 +185,9 @@ def execute(verb: Verb, args: argparse.Namespace, overrides: Sequence[str] = ())
         write_text(out / "config.yaml", dump_config(config))
         log = stack.enter_context(run_log(out / "log.txt", verb.name))
         stack.enter_context(telling_progress(out, verb.name))
-        run = stack.enter_context(_tracked_run(verb, config, out, args.parent_run))
-        stack.enter_context(_system_metrics(run, config))
+        run = stack.enter_context(_tracked_run(verb, args, config, out))
+        if verb.tracked_in(args) is None:
+            stack.enter_context(_system_metrics(run, config))
         started = time.perf_counter()
         try:
             result = verb.work(Job(args, config, out, log, run, identity, verb.name))
@@ -251,10 +254,11 @@ def _refuse_addresses(verb: Verb, args: argparse.Namespace) -> None:
         raise ConfigError(f"--out {args.out}: `peace {verb.name}` writes to a local or mounted directory")
 
 
-def _tracked_run(verb: Verb, config: Config, out: Path, parent: Run | None) -> Run:
+def _tracked_run(verb: Verb, args: argparse.Namespace, config: Config, out: Path) -> Run:
     from jobs.tracking.run import open_run
 
-    return open_run(config, out, verb.name, parent, enabled=verb.tracked and config.tracking.enabled)
+    host, enabled = verb.tracked_in(args), verb.tracked and config.tracking.enabled
+    return open_run(config, host or out, verb.name, args.parent_run, enabled, guest=host is not None)
 
 
 def _system_metrics(run: Run, config: Config) -> AbstractContextManager[None]:

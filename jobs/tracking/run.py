@@ -40,8 +40,10 @@ class Run:
     No call waits for the store, or fails with it.
     """
 
-    def __init__(self, journal: Journal | None = None, sender: Sender | None = None, verb: str = "") -> None:
-        self._journal, self._sender, self._verb = journal, sender, verb
+    def __init__(
+        self, journal: Journal | None = None, sender: Sender | None = None, verb: str = "", guest: bool = False
+    ) -> None:
+        self._journal, self._sender, self._verb, self._guest = journal, sender, verb, guest
 
     @property
     def run_id(self) -> str | None:
@@ -62,7 +64,8 @@ class Run:
         if self._journal is None or self._sender is None:
             return
         status = "FINISHED" if kind is None else "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED"
-        self._do(lambda journal: journal.add({"status": status, "time": _now()}))
+        if not self._guest:
+            self._do(lambda journal: journal.add({"status": status, "time": _now()}))
         if not self._sender.stop():
             place = self._journal.out
             warn(
@@ -130,11 +133,12 @@ class Run:
         self._sender.wake()
 
 
-def open_run(config: Config, out: Path, verb: str, parent: Run | str | None, enabled: bool) -> Run:
+def open_run(config: Config, out: Path, verb: str, parent: Run | str | None, enabled: bool, guest: bool = False) -> Run:
     """Start the run of a job that writes to `out`, or go on in the run that an earlier call there began.
 
     Gives a run that does nothing where tracking is disabled. Raises ConfigError for a tracking address that MLflow
-    cannot use. `parent` is the run that this one belongs under, or its id.
+    cannot use. `parent` is the run that this one belongs under, or its id. A `guest` logs into the run of another
+    verb, where there is one, and leaves its status as it is.
     """
     if not enabled:
         return Run()
@@ -151,11 +155,11 @@ def open_run(config: Config, out: Path, verb: str, parent: Run | str | None, ena
         given = {"parent": parent} if isinstance(parent, str) else {"parent_place": _place_of(above, out)}
         begin = {"name": name, "experiment": config.tracking.experiment, "uri": uri, "time": _now()}
         journal.start({**begin, "tags": _tags(config, out, verb), **given})
-    else:
+    elif not guest:
         journal.add({"status": "RUNNING", "time": _now()})
     sender = Sender(journal, uri, verb, above._sender if above else None, fresh)
     sender.start()
-    run = Run(journal, sender, verb)
+    run = Run(journal, sender, verb, guest and not fresh)
     run.params(config.model_dump(mode="json"))
     return run
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from peace.core.errors import DataError
 from peace.core.storage import is_remote, opened
 from peace.data.shards import ShardSet
-from peace.data.shards.codec import decode_signals
+from peace.data.shards.codec import decode_into
 from peace.data.shards.schema import ROW_GROUP
 from peace.data.signal import LEADS
 from peace.training.batches import Batch, deal
@@ -144,23 +144,22 @@ class StreamSource:
         return window.after(skip)
 
     def _fill(self, piece: Piece, window: Window, places: np.ndarray) -> None:
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
             with opened(piece.file) as source, pq.ParquetFile(source, pre_buffer=is_remote(piece.file)) as parquet:
                 table = _rows(parquet, piece)
-        except (OSError, pa.ArrowInvalid, KeyError) as error:
+            at = 0
+            for batch in table.to_batches():
+                here = places[at : at + len(batch)]
+                decode_into(window.signal, here, batch["signal"])
+                window.lead_mask[here] = batch["lead_mask"].to_numpy_ndarray()
+                at += len(batch)
+        except (OSError, ValueError, KeyError) as error:  # Arrow's errors are among them
             raise DataError(f"cannot read shard {piece.file} ({error}): run `peace preprocess` again") from None
         window.record_id[places] = table["record_id"].to_pylist()
         window.target[places] = self.shards.targets(table["labels"].to_pylist())
         window.age_days[places] = np.array(table["age_days"].to_pylist(), np.float32)  # None becomes NaN
-        at = 0
-        for batch in table.to_batches():
-            here = places[at : at + len(batch)]
-            window.signal[here] = decode_signals(batch["signal"], window.signal.shape[1:])
-            window.lead_mask[here] = batch["lead_mask"].to_numpy_ndarray()
-            at += len(batch)
 
 
 class _Cutter:

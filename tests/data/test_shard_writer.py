@@ -115,7 +115,8 @@ def write_half(path: Path) -> None:
         raise RuntimeError("stop")
 
 
-def test_an_error_comes_out_of_the_writer(tmp_path: Path) -> None:
-    """What it leaves is never renamed to a shard: build.py writes to a temporary name."""
+def test_an_error_leaves_no_whole_file(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="stop"):
         write_half(tmp_path / "shard.parquet")
+    with pytest.raises(pa.ArrowInvalid):
+        pq.read_table(tmp_path / "shard.parquet")

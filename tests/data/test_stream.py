@@ -98,3 +98,22 @@ def test_an_epoch_left_in_the_middle_and_a_shard_that_is_broken(shards: ShardSet
     broken.write_bytes(broken.read_bytes()[:1000])
     with pytest.raises(DataError, match=r"part-2\.parquet"):
         list(StreamSource(ShardSet.open(tmp_path), 16, 1).epoch(0))
+
+
+def test_a_signal_of_another_length_names_its_shard(shards: ShardSet, tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    for file in [shards.place / "_manifest.json", *shards.files("train")]:
+        (tmp_path / file.relative_to(shards.place)).write_bytes(file.read_bytes())
+    broken = tmp_path / "train" / "part-1.parquet"
+    table = pq.read_table(broken, partitioning=None)
+    signals = [value[: (-1 if row == 3 else None)] for row, value in enumerate(table["signal"].to_pylist())]
+    at = table.schema.get_field_index("signal")
+    pq.write_table(table.set_column(at, "signal", pa.array(signals, pa.binary())), broken)
+    opened = ShardSet.open(tmp_path)
+    told = r"part-1\.parquet \(a signal is not 12 leads of 20 samples\): run `peace preprocess` again"
+    with pytest.raises(DataError, match=told):
+        list(StreamSource(opened, 16, 1).epoch(0))
+    table = pq.read_table(broken, partitioning=None)
+    pq.write_table(table.append_column("patient_id", table["record_id"]), broken)
+    with pytest.raises(DataError, match=told):
+        opened.read([broken])

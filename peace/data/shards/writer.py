@@ -23,6 +23,7 @@ class ShardWriter:
     def __init__(self, path: Path) -> None:
         self._schema = schema()
         self._rows: list[dict[str, Any]] = []
+        self._path = path
         self._writer = pq.ParquetWriter(path, self._schema, **writer_options())
 
     def __enter__(self) -> ShardWriter:
@@ -34,6 +35,8 @@ class ShardWriter:
         if error is None:
             self._write_group()
         self._writer.close()
+        if error is not None:
+            self._path.write_bytes(b"")  # else the first records would look like a whole shard
 
     def add(self, row: Mapping[str, Any], record: Conditioned) -> None:
         """Append a record; `row` holds its columns of the manifest."""

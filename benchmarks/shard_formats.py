@@ -31,7 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from peace.data.shards.codec import decode_signals, encode_signal
+from peace.data.shards.codec import decode_signals, encode_signals
 from peace.data.shards.schema import ROW_GROUP
 
 TURNS, BATCH = 9, 64
@@ -91,7 +91,7 @@ def sides(signals: Signals, folder: Path) -> dict[str, tuple[Callable[[], None],
 
     return {
         "differences": (
-            lambda: write(folder / "differences", pa.array([encode_signal(one) for one in signals], pa.binary())),
+            lambda: write(folder / "differences", encode_signals(signals)),
             lambda: decode_signals(stored("differences"), shape),
         ),
         "plain": (

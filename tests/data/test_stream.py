@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from peace.core.errors import DataError
 from peace.core.files import write_json
 from peace.data.shards import FORMAT, ShardSet, schema
-from peace.data.shards.codec import encode_signal
+from peace.data.shards.codec import encode_signals
 from peace.training.batches import Batch
 from peace.training.streaming import StreamSource
 
@@ -34,7 +34,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
             "record_id": [f"r{i}" for i in found],
             "age_days": pa.array([i if i % 2 else None for i in found], pa.int64()),
             "labels": [["A"] if i % 3 else ["B", "A"] for i in found],
-            "signal": [encode_signal(np.full((12, LENGTH), i, np.int16)) for i in found],
+            "signal": encode_signals([np.full((12, LENGTH), i, np.int16) for i in found]),
             "lead_mask": pa.ExtensionArray.from_storage(
                 kind.field("lead_mask").type,
                 pa.FixedSizeListArray.from_arrays(np.repeat((np.array(found) % 2).astype(np.uint8), 12), 12),

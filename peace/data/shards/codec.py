@@ -7,6 +7,7 @@ differences to about 30 % of the samples (docs/design/shards.md has the figures)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,9 +17,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def encode_signal(signal: npt.NDArray[np.int16]) -> bytes:
-    """The stored value of one record (12, T) of int16 microvolts."""
-    return np.diff(signal, axis=1, prepend=np.int16(0)).astype("<i2", copy=False).tobytes()
+def encode_signals(signals: Sequence[npt.NDArray[np.int16]]) -> pa.Array:
+    """The column of some records, each (12, T) of int16 microvolts."""
+    import pyarrow as pa
+
+    steps = np.empty((len(signals), *np.shape(signals[0])), "<i2") if len(signals) else np.empty((0, 1, 1), "<i2")
+    for record, signal in zip(steps, signals, strict=True):
+        record[:, 0] = signal[:, 0]
+        np.subtract(signal[:, 1:], signal[:, :-1], out=record[:, 1:])
+    ends = np.arange(len(steps) + 1, dtype=np.int32) * np.int32(steps[:1].nbytes)
+    return pa.Array.from_buffers(pa.binary(), len(steps), [None, pa.py_buffer(ends), pa.py_buffer(steps)])
 
 
 def decode_signals(column: pa.Array, shape: tuple[int, int]) -> npt.NDArray[np.int16]:

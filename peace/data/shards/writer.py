@@ -11,10 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from peace.data.shards.codec import encode_signal
+from peace.data.shards.codec import encode_signals
 from peace.data.shards.schema import ROW_GROUP, schema, writer_options
 from peace.data.shards.statistics import peak_to_peak_mv
 from peace.data.signal import Conditioned
+
+LARGEST_GROUP = 1 << 30  # bytes of signals; Arrow's offsets end at 2 GiB
 
 
 class ShardWriter:
@@ -41,12 +43,12 @@ class ShardWriter:
     def add(self, row: Mapping[str, Any], record: Conditioned) -> None:
         """Append a record; `row` holds its columns of the manifest."""
         measured = {
-            "signal": encode_signal(record.signal),
+            "signal": record.signal,
             "lead_mask": record.lead_mask,
             "peak_to_peak_mv": peak_to_peak_mv(record).astype(np.float32),
         }
         self._rows.append({**row, **record.quality, **measured, "n_samples": record.n_samples, "flags": record.flags})
-        if len(self._rows) == ROW_GROUP:
+        if len(self._rows) >= min(ROW_GROUP, LARGEST_GROUP // record.signal.nbytes):
             self._write_group()
 
     def _write_group(self) -> None:
@@ -55,7 +57,9 @@ class ShardWriter:
         columns = []
         for item in self._schema:
             values = [row[item.name] for row in self._rows]
-            if isinstance(item.type, pa.FixedShapeTensorType):
+            if item.name == "signal":
+                columns.append(encode_signals(values))
+            elif isinstance(item.type, pa.FixedShapeTensorType):
                 columns.append(pa.FixedShapeTensorArray.from_numpy_ndarray(np.stack(values)))
             else:
                 columns.append(pa.array(values, item.type))

@@ -87,6 +87,23 @@ def test_the_order_is_of_seed_and_epoch_and_mixes_shards(shards: ShardSet) -> No
     assert len(np.unique(np.searchsorted(np.cumsum(ROWS), numbers, side="right"))) > 1
 
 
+def test_memory_is_used_again_when_its_batches_are_gone(shards: ShardSet) -> None:
+    source = StreamSource(shards, 16, 1, window=100)
+    kept = []
+    for number, batch in enumerate(source.epoch(0)):
+        check(batch)
+        if number % 20 == 0:
+            kept.append(batch)
+    del batch
+    rooms = len(source.memory.free)
+    assert rooms <= 3  # of at least 6 windows
+    for batch in kept:  # nothing was written over what is still held
+        check(batch)
+    kept.clear()
+    del batch
+    assert rooms < len(source.memory.free) <= rooms + 2
+
+
 def test_an_epoch_left_in_the_middle_and_a_shard_that_is_broken(shards: ShardSet, tmp_path: Path) -> None:
     batches = StreamSource(shards, 16, 1, window=100).epoch(0)
     next(batches)

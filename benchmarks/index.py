@@ -32,7 +32,7 @@ from peace.data.cohorts.audit import Entry, audit_frame
 from peace.data.cohorts.manifest import CohortIndex, manifest_table, write_manifest
 from peace.data.labels import load_label_set
 from peace.data.shards import FORMAT, Recipe, schema
-from peace.data.shards.codec import encode_signal
+from peace.data.shards.codec import encode_signals
 from peace.data.signal import LEADS, QUALITY
 from peace.data.splits import check_patients, split_patients
 from peace.reports.data import write_index_report, write_shard_report
@@ -132,7 +132,7 @@ def _shard(rows: pa.Table, kind: pa.Schema, generator: np.random.Generator) -> p
         elif item.name == "signal":
             shape = (len(LEADS), round(SIGNAL["rate"] * SIGNAL["seconds"]))
             values = generator.integers(1, 2000, (len(rows), *shape), np.int16)
-            columns.append(pa.array([encode_signal(value) for value in values], item.type))
+            columns.append(encode_signals(values))
         elif item.name == "flags":
             columns.append(pa.array([[]] * len(rows), item.type))
         elif item.name in QUALITY:

@@ -7,9 +7,11 @@ plain:   the script a user would write: wfdb.rdrecord, three filtfilt, np.save.
 single:  one process of ours: read, check, condition, and write compressed shards.
 ray:     `peace preprocess` on Ray Data with every core, at two sizes; memory is that of the job and all it starts.
 
-plain and single take turns, one thread each, and the median of their rounds counts. The records of ray are counted
-from a running Ray to the last shard: the start of the workers and of Ray Data's own actors is in it, and taken out
-again in the marginal rate, which is what more records cost.
+plain and single take turns in one process of one thread, half of them before ray and half after it. Their ratio is the
+median of the turns' ratios, of processor time, so that what else the machine does weighs little; the lowest and the
+highest turn are printed beside it. The records of ray are counted by the clock from a running Ray to the last shard:
+the start of the workers and of Ray Data's own actors is in it, and taken out again in the marginal rate, which is what
+more records cost. It is held against the clock of single.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,50 +68,69 @@ def make_records(place: Path, n_records: int) -> Path:
     return manifest
 
 
-def plain(manifest: Path, n_records: int, out: Path) -> float:
-    """Records a second of the usual script, in this process."""
+def plain(paths: Sequence[str], out: Path) -> None:
+    """The usual script."""
     import numpy as np
-    import pandas as pd
     import wfdb
     from scipy.signal import butter, filtfilt, iirnotch
 
     high = butter(2, 0.5, "highpass", fs=500)
     low = butter(4, 100, "lowpass", fs=500)
     notch = iirnotch(60, 30, fs=500)
-    paths = pd.read_parquet(manifest, columns=["path"])["path"][:n_records]
     out.mkdir(parents=True)
-    started = time.perf_counter()
     for number, path in enumerate(paths):
         signal = np.nan_to_num(wfdb.rdrecord(path).p_signal)
         for b, a in (high, low, notch):
             signal = filtfilt(b, a, signal, axis=0)
         np.save(out / f"{number}.npy", signal[:5000].T.astype(np.float32))
-    return n_records / (time.perf_counter() - started)
 
 
-def single(manifest: Path, n_records: int, out: Path) -> float:
-    """Records a second of one process of ours; what is compiled at the first record is compiled before."""
-    import pandas as pd
-
+def single(rows: Sequence[dict[str, Any]], out: Path) -> None:
+    """What one of our workers does with a shard."""
     from peace.config import load_config
     from peace.data.shards import Recipe, build_part
 
     config = load_config("paper")
     recipe = Recipe(config.signal, config.leads, config.quality)
-    table = pd.read_parquet(manifest)[: n_records + 20]
+    build_part("part", "train", rows, range(len(rows)), recipe, out)
+
+
+def in_turns(manifest: Path, n_plain: int, n_single: int, rounds: int, out: Path) -> list[dict[str, list[float]]]:
+    """Of each turn and side: records a second of processor time, and by the clock. Each turn takes other records."""
+    import pandas as pd
+
+    table = pd.read_parquet(manifest)
     rows = [{**row, "labels": list(row["labels"])} for row in table.to_dict("records")]
-    build_part("warm", "train", rows[n_records:], range(len(rows) - n_records), recipe, out)
-    started = time.perf_counter()
-    build_part("measured", "train", rows[:n_records], range(n_records), recipe, out)
-    return n_records / (time.perf_counter() - started)
+
+    def rates(records: Sequence[dict[str, Any]], run: Callable[[], None]) -> list[float]:
+        shutil.rmtree(out, ignore_errors=True)
+        cpu, wall = time.process_time(), time.perf_counter()
+        run()
+        return [len(records) / (time.process_time() - cpu), len(records) / (time.perf_counter() - wall)]
+
+    found = []
+    for turn in range(rounds + 1):
+        few, many = (_cut(rows, turn * count, count) for count in ((n_plain, n_single) if turn else (10, 20)))
+        ours = rates(many, lambda many=many: single(many, out))  # type: ignore[misc]
+        theirs = rates(few, lambda few=few: plain([row["path"] for row in few], out))  # type: ignore[misc]
+        if turn:  # the first imports and compiles
+            found.append({"plain": theirs, "single": ours})
+    return found
 
 
-def in_a_process(way: str, manifest: Path, n_records: int, out: Path) -> float:
-    """A measurement in a fresh process with one thread."""
-    command = [sys.executable, __file__, "--measure", way, str(manifest), str(n_records), str(out)]
-    done = subprocess.run(command, env={**os.environ, **ONE_THREAD}, check=True, capture_output=True, text=True)
-    shutil.rmtree(out, ignore_errors=True)
-    return float(done.stdout.split()[-1])
+def _cut(rows: Sequence[dict[str, Any]], start: int, count: int) -> list[dict[str, Any]]:
+    """So many rows from `start`, and on from the first row after the last."""
+    return [rows[index % len(rows)] for index in range(start, start + count)]
+
+
+def in_a_process(*words: Any) -> list[dict[str, list[float]]]:
+    """`in_turns` in a process of one thread."""
+    command = [sys.executable, __file__, "--turns", *map(str, words)]
+    done = subprocess.run(command, env={**os.environ, **ONE_THREAD}, check=True, stdout=subprocess.PIPE, text=True)
+    found: list[dict[str, list[float]]] = json.loads(done.stdout.splitlines()[-1])
+    for turn in found:
+        print(", ".join(f"{side} {cpu:.0f}/s" for side, (cpu, _) in turn.items()), flush=True)
+    return found
 
 
 def on_ray(manifest: Path, n_records: int, out: Path) -> dict[str, float]:
@@ -165,19 +187,17 @@ def _memory_mb(pid: int) -> float:
 
 def measure(work: Path, quick: bool) -> dict[str, Any]:
     """Everything, in one go."""
-    n_plain, n_single, rounds, small, large = (100, 600, 2, 1000, 4000) if quick else (300, 3000, 5, 5000, 20000)
+    n_plain, n_single, half, small, large = (60, 400, 4, 1000, 4000) if quick else (100, 800, 8, 5000, 20000)
     print(f"writing {large} records under {work}", flush=True)
     manifest = make_records(work, large)
-    single(manifest, 10, work / "compile")
-    turns: dict[str, list[float]] = {"plain": [], "single": []}
-    for turn in range(rounds):
-        turns["plain"].append(in_a_process("plain", manifest, n_plain, work / "plain"))
-        turns["single"].append(in_a_process("single", manifest, n_single, work / "single"))
-        print(f"round {turn + 1}: " + ", ".join(f"{way} {found[-1]:.0f}/s" for way, found in turns.items()), flush=True)
+    turns = in_a_process(manifest, n_plain, n_single, half, work / "turns")
     few, many = on_ray(manifest, small, work / "small"), on_ray(manifest, large, work / "large")
+    turns += in_a_process(manifest, n_plain, n_single, half, work / "turns")
     return {
-        "baseline_rps": statistics.median(turns["plain"]),
-        "single_rps": statistics.median(turns["single"]),
+        "baseline_rps": spread([turn["plain"][0] for turn in turns]),
+        "single_rps": spread([turn["single"][0] for turn in turns]),
+        "ratio": spread([turn["single"][0] / turn["plain"][0] for turn in turns]),
+        "single_clock_rps": spread([turn["single"][1] for turn in turns]),
         "ray_rps": many["rps"],
         "ray_marginal_rps": (large - small) / (large / many["rps"] - small / few["rps"]),
         "ray_wall_rps": many["wall_rps"],
@@ -187,16 +207,24 @@ def measure(work: Path, quick: bool) -> dict[str, Any]:
         "records_small": small,
         "records_large": large,
         "bytes_per_record": many["bytes"],
-        "rounds": turns,
+        "turns": turns,
     }
+
+
+def spread(values: Sequence[float]) -> list[float]:
+    """Median, lowest and highest."""
+    return [statistics.median(values), min(values), max(values)]
 
 
 def show(found: dict[str, Any]) -> None:
     """The figures and their ratios beside the targets."""
-    cores, single_rps = found["cores"], found["single_rps"]
+    cores, single_rps = found["cores"], found["single_clock_rps"][0]
+    turns = f"{len(found['turns'])} turns"
+    for name, key in (("plain script", "baseline_rps"), ("one process of ours", "single_rps")):
+        print("{:28s} {:.0f}/s ({:.0f} to {:.0f} in {})".format(name, *found[key], turns))
+    print("{:28s} {:.1f} x ({:.1f} to {:.1f})   target 12 x".format("ours against plain", *found["ratio"]))
+    print("{:28s} {:.0f}/s ({:.0f} to {:.0f})".format("ours by the clock", *found["single_clock_rps"]))
     rows = [
-        ("plain script", f"{found['baseline_rps']:.0f}/s", "", ""),
-        ("one process of ours", f"{single_rps:.0f}/s", f"{single_rps / found['baseline_rps']:.1f} x plain", "12 x"),
         (
             f"Ray Data, {cores} cores", f"{found['ray_rps']:.0f}/s",
             f"{found['ray_rps'] / (cores * single_rps):.2f} x {cores} x one process", "0.75",
@@ -207,7 +235,7 @@ def show(found: dict[str, Any]) -> None:
         ),
     ]  # fmt: skip
     for name, value, ratio, target in rows:
-        print(f"{name:28s} {value:>12s}   {ratio:28s} {'target ' + target if target else ''}")
+        print(f"{name:28s} {value}   {ratio}   target {target}")
     marginal = found["ray_marginal_rps"]
     share = marginal / (cores * single_rps)
     print(f"Ray Data once it runs, from the two sizes: {marginal:.0f}/s, {share:.2f} x {cores} x one process")
@@ -220,11 +248,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="4,000 records instead of 20,000")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     parser.add_argument("--work", type=Path, metavar="DIR", help="folder for the records; default a temporary one")
-    parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--turns", nargs=5, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.measure:
-        way, manifest, n_records, out = args.measure
-        print({"plain": plain, "single": single}[way](Path(manifest), int(n_records), Path(out)))
+    if args.turns:
+        manifest, n_plain, n_single, rounds, out = args.turns
+        print(json.dumps(in_turns(Path(manifest), int(n_plain), int(n_single), int(rounds), Path(out))))
         return
     with tempfile.TemporaryDirectory(prefix="peace-benchmark-", dir=args.work) as work:
         found = measure(Path(work), args.quick)

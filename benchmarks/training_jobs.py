@@ -23,8 +23,11 @@ PART = 2048
 VALIDATION = 256
 
 
-def write_shards(place: Path, count: int, *overrides: str) -> Path:
-    """Shards of random records of the demo's shape: `count` to train on, and a few to validate and test."""
+def write_shards(place: Path, count: int, *overrides: str, recordings: np.ndarray | None = None) -> Path:
+    """Shards of the demo's shape: `count` records to train on, and a few to validate and test.
+
+    The signals are random, or `recordings` (N, 12, T) in int16 microvolts over and over.
+    """
     from peace.config import load_config
     from peace.core.files import write_json
     from peace.data.labels import load_label_set
@@ -44,7 +47,10 @@ def write_shards(place: Path, count: int, *overrides: str) -> Path:
             found = range(start, min(start + PART, rows))
             with ShardWriter(place / name) as writer:
                 for number in found:
-                    signal = np.cumsum(rng.integers(-40, 41, (len(LEADS), length)), axis=1).astype(np.int16)
+                    if recordings is None:
+                        signal = np.cumsum(rng.integers(-40, 41, (len(LEADS), length)), axis=1).astype(np.int16)
+                    else:
+                        signal = recordings[number % len(recordings)]
                     quality = dict.fromkeys(QUALITY, 0.0)
                     record = Conditioned(signal, np.ones(len(LEADS), np.uint8), length, quality)
                     own = rng.choice(labels.labels, rng.integers(1, 3), replace=False).tolist()

@@ -1,4 +1,4 @@
-"""The training benchmark: its shapes are the presets', and it needs little to run."""
+"""The benchmarks: the training's shapes are the presets' and it needs little to run; sides take turns and agree."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from peace.config import load_config
@@ -32,6 +33,39 @@ def assert_within(part: Any, whole: Any, where: str) -> None:
             assert_within(value, whole[key], f"{where}.{key}")
     else:
         assert part == whole, where
+
+
+def test_all_ways_to_store_signals_return_what_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any int16 values, in two row groups; `measure` ends the script where a side returns others."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import shard_formats
+
+    monkeypatch.setattr(shard_formats, "TURNS", 2)
+    signals = np.random.default_rng(0).integers(-32768, 32768, (300, 12, 20)).astype(np.int16)
+    found = shard_formats.measure(signals)
+    assert set(found) == {"differences", "plain", "packed", "planes"}
+    for side in found.values():
+        for middle, low, high in (side["write"], side["read"]):
+            assert 0 < low <= middle <= high
+    flat = shard_formats.measure(np.zeros_like(signals))
+    assert all(flat[side]["size"] < found[side]["size"] for side in found)
+
+
+def test_preprocessing_is_timed_in_turns_of_other_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import preprocess
+
+    monkeypatch.setattr(preprocess, "DISTINCT", 3)
+    seen: list[list[str]] = []
+    plain = preprocess.plain
+    monkeypatch.setattr(preprocess, "plain", lambda paths, out: (seen.append(list(paths)), plain(paths, out)))
+    manifest = preprocess.make_records(tmp_path, 6)
+    turns = preprocess.in_turns(manifest, 2, 3, 2, tmp_path / "out")
+    assert len(turns) == 2
+    assert all(rate > 0 for turn in turns for side in ("plain", "single") for rate in turn[side])
+    assert [len(paths) for paths in seen] == [10, 2, 2]  # the first, which imports and compiles, does not count
+    assert not set(seen[1]) & set(seen[2])
+    assert preprocess.spread([3.0, 1.0, 2.0]) == [2.0, 1.0, 3.0]
 
 
 @pytest.mark.heavy

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from peace.data.shards.codec import decode_signals, encode_signal
+from peace.data.shards.codec import decode_signals, encode_signals
 from peace.data.shards.schema import ROW_GROUP, schema
 from peace.data.shards.writer import ShardWriter
 from peace.data.signal import QUALITY, Conditioned
@@ -27,7 +27,7 @@ PROJECT = Path(__file__).parents[2]
 @settings(max_examples=150, deadline=None)
 @given(signals=arrays(np.int16, st.tuples(st.integers(0, 4), st.just(12), st.integers(1, 90))))
 def test_any_values_come_back(signals: npt.NDArray[np.int16]) -> None:
-    column = pa.array([encode_signal(signal) for signal in signals], pa.binary())
+    column = encode_signals(signals)
     np.testing.assert_array_equal(decode_signals(column, signals.shape[1:]), signals)
     part = column.slice(len(signals) // 2)
     np.testing.assert_array_equal(decode_signals(part, signals.shape[1:]), signals[len(signals) // 2 :])
@@ -35,7 +35,7 @@ def test_any_values_come_back(signals: npt.NDArray[np.int16]) -> None:
 
 def test_differences_wider_than_sixteen_bits_come_back() -> None:
     signal = np.where(np.arange(60) % 2, -32768, 32767).astype(np.int16).reshape(12, 5)
-    decoded = decode_signals(pa.array([encode_signal(signal)], pa.binary()), (12, 5))
+    decoded = decode_signals(encode_signals([signal]), (12, 5))
     np.testing.assert_array_equal(decoded[0], signal)
 
 
@@ -80,6 +80,16 @@ def test_a_shard_holds_what_was_added(tmp_path: Path, n_records: int) -> None:
     assert pq.read_table(path, columns=["sex"]).num_rows == n_records
 
 
+def test_long_records_make_smaller_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Arrow can address in one group holds a few hundred records of ten seconds, but not of half an hour."""
+    monkeypatch.setattr("peace.data.shards.writer.LARGEST_GROUP", 12 * LENGTH * 2 * 3)
+    path = tmp_path / "shard.parquet"
+    _, signals = write(path, 7)
+    metadata = pq.read_metadata(path)
+    assert [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)] == [3, 3, 1]
+    np.testing.assert_array_equal(decode_signals(pq.read_table(path)["signal"].combine_chunks(), (12, LENGTH)), signals)
+
+
 def test_columns_are_read_without_the_signals(tmp_path: Path) -> None:
     """Column pruning: a file whose signal pages are overwritten still gives all other columns, and no signal."""
     path = tmp_path / "shard.parquet"
@@ -115,7 +125,8 @@ def write_half(path: Path) -> None:
         raise RuntimeError("stop")
 
 
-def test_an_error_comes_out_of_the_writer(tmp_path: Path) -> None:
-    """What it leaves is never renamed to a shard: build.py writes to a temporary name."""
+def test_an_error_leaves_no_whole_file(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="stop"):
         write_half(tmp_path / "shard.parquet")
+    with pytest.raises(pa.ArrowInvalid):
+        pq.read_table(tmp_path / "shard.parquet")

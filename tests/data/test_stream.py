@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from peace.core.errors import DataError
 from peace.core.files import write_json
 from peace.data.shards import FORMAT, ShardSet, schema
-from peace.data.shards.codec import encode_signal
+from peace.data.shards.codec import encode_signals
 from peace.training.batches import Batch
 from peace.training.streaming import StreamSource
 
@@ -35,7 +35,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
             "age_days": pa.array([i if i % 2 else None for i in found], pa.int64()),
             "labels": [["A"] if i % 3 else ["B", "A"] for i in found],
             "doubtful": pa.array([[] for _ in found], pa.list_(pa.string())),
-            "signal": [encode_signal(np.full((12, LENGTH), i, np.int16)) for i in found],
+            "signal": encode_signals([np.full((12, LENGTH), i, np.int16) for i in found]),
             "lead_mask": pa.ExtensionArray.from_storage(
                 kind.field("lead_mask").type,
                 pa.FixedSizeListArray.from_arrays(np.repeat((np.array(found) % 2).astype(np.uint8), 12), 12),
@@ -88,6 +88,23 @@ def test_the_order_is_of_seed_and_epoch_and_mixes_shards(shards: ShardSet) -> No
     assert len(np.unique(np.searchsorted(np.cumsum(ROWS), numbers, side="right"))) > 1
 
 
+def test_memory_is_used_again_when_its_batches_are_gone(shards: ShardSet) -> None:
+    source = StreamSource(shards, 16, 1, window=100)
+    kept = []
+    for number, batch in enumerate(source.epoch(0)):
+        check(batch)
+        if number % 20 == 0:
+            kept.append(batch)
+    del batch
+    rooms = len(source.memory.free)
+    assert rooms <= 3  # of at least 6 windows
+    for batch in kept:  # nothing was written over what is still held
+        check(batch)
+    kept.clear()
+    del batch
+    assert rooms < len(source.memory.free) <= rooms + 2
+
+
 def test_an_epoch_left_in_the_middle_and_a_shard_that_is_broken(shards: ShardSet, tmp_path: Path) -> None:
     batches = StreamSource(shards, 16, 1, window=100).epoch(0)
     next(batches)
@@ -99,3 +116,22 @@ def test_an_epoch_left_in_the_middle_and_a_shard_that_is_broken(shards: ShardSet
     broken.write_bytes(broken.read_bytes()[:1000])
     with pytest.raises(DataError, match=r"part-2\.parquet"):
         list(StreamSource(ShardSet.open(tmp_path), 16, 1).epoch(0))
+
+
+def test_a_signal_of_another_length_names_its_shard(shards: ShardSet, tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    for file in [shards.place / "_manifest.json", *shards.files("train")]:
+        (tmp_path / file.relative_to(shards.place)).write_bytes(file.read_bytes())
+    broken = tmp_path / "train" / "part-1.parquet"
+    table = pq.read_table(broken, partitioning=None)
+    signals = [value[: (-1 if row == 3 else None)] for row, value in enumerate(table["signal"].to_pylist())]
+    at = table.schema.get_field_index("signal")
+    pq.write_table(table.set_column(at, "signal", pa.array(signals, pa.binary())), broken)
+    opened = ShardSet.open(tmp_path)
+    told = r"part-1\.parquet \(a signal is not 12 leads of 20 samples\): run `peace preprocess` again"
+    with pytest.raises(DataError, match=told):
+        list(StreamSource(opened, 16, 1).epoch(0))
+    table = pq.read_table(broken, partitioning=None)
+    pq.write_table(table.append_column("patient_id", table["record_id"]), broken)
+    with pytest.raises(DataError, match=told):
+        opened.read([broken])

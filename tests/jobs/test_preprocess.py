@@ -96,8 +96,9 @@ def test_ray_data_reads_the_shards(done: Path) -> None:
 
     files = [str(file) for file in ShardSet.open(done).files("train")]
     batches = list(ray.data.read_parquet(files).iter_batches(batch_size=None))
-    steps = np.concatenate([np.frombuffer(b"".join(batch["signal"]), "<i2") for batch in batches])
-    signal = np.cumsum(steps.reshape(26, 12, 1000), axis=2, dtype=np.int16)
+    stored = b"".join(value for batch in batches for value in batch["signal"])
+    signal = np.cumsum(np.frombuffer(stored, "<i2").reshape(-1, 12, 1000), axis=2, dtype=np.int16)
+    assert (signal.dtype, signal.shape) == (np.int16, (26, 12, 1000))
     ids = [name for batch in batches for name in batch["record_id"]]
     expected = ShardSet.open(done).load("train")
     order = [expected.record_id.tolist().index(name) for name in ids]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from peace.core.errors import DataError, nearest
 from peace.core.files import digest, read_json
 from peace.core.storage import is_remote, nearby, opened, place, reaching
 from peace.data.labels import DOUBTFUL
-from peace.data.shards.codec import decode_signals
+from peace.data.shards.codec import decode_into
 from peace.data.shards.schema import FORMAT
 from peace.data.signal import LEADS
 
@@ -128,9 +128,7 @@ class ShardSet:
 
     def load(self, split: str, record_ids: Sequence[str] | None = None) -> Records:
         """Read a split, or the records named, in the order they are named. Raises DataError."""
-        tables = [_rows(file, record_ids) for file in self.files(split)]
-        tables = [table for table in tables if len(table)]
-        records = self._assemble(tables)
+        records = self._assemble({file: _rows(file, record_ids) for file in self.files(split)})
         if record_ids is None:
             return records
         place = {name: index for index, name in enumerate(records.record_id.tolist())}
@@ -142,7 +140,7 @@ class ShardSet:
 
     def read(self, files: Sequence[Path]) -> Records:
         """Read shard files, in the order given. Raises DataError."""
-        return self._assemble([_rows(file, None) for file in files])
+        return self._assemble({file: _rows(file, None) for file in files})
 
     def labelled(self, split: str) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.uint8]]:
         """Record ids (N,) and targets (N, K) of a split, without signals; what is doubtful counts as absent."""
@@ -168,18 +166,21 @@ class ShardSet:
                     target[row, position[name]] = value
         return target
 
-    def _assemble(self, tables: Sequence[Any]) -> Records:
-        n_rows = sum(len(table) for table in tables)
-        signal = np.zeros((n_rows, len(LEADS), self.length), np.int16)
-        lead_mask = np.zeros((n_rows, len(LEADS)), np.uint8)
+    def _assemble(self, tables: Mapping[Path, Any]) -> Records:
+        n_rows = sum(len(table) for table in tables.values())
+        signal = np.empty((n_rows, len(LEADS), self.length), np.int16)
+        lead_mask = np.empty((n_rows, len(LEADS)), np.uint8)
         start = 0
-        for table in tables:
+        for file, table in tables.items():
             for batch in table.to_batches():
-                rows = slice(start, start + len(batch))
-                signal[rows] = decode_signals(batch["signal"], signal.shape[1:])
+                rows = np.arange(start, start + len(batch))
+                try:
+                    decode_into(signal, rows, batch["signal"])
+                except ValueError as error:
+                    raise _unreadable(file, error) from None
                 lead_mask[rows] = batch["lead_mask"].to_numpy_ndarray()
                 start += len(batch)
-        plain = {name: [value for table in tables for value in table[name].to_pylist()] for name in PLAIN}
+        plain = {name: [value for table in tables.values() for value in table[name].to_pylist()] for name in PLAIN}
         ages = [float("nan") if age is None else float(age) for age in plain["age_days"]]
         return Records(
             record_id=np.array(plain["record_id"], np.str_),
@@ -211,4 +212,8 @@ def _rows(file: Path, record_ids: Sequence[str] | None) -> Any:
             empty = parquet.schema_arrow.empty_table()
         return pa.concat_tables(groups) if groups else empty
     except (OSError, pa.ArrowInvalid, KeyError) as error:
-        raise DataError(f"cannot read shard {file} ({error}): run `peace preprocess` again to renew it") from None
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(file: Path, error: Exception) -> DataError:
+    return DataError(f"cannot read shard {file} ({error}): run `peace preprocess` again to renew it")

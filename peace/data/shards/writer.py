@@ -11,10 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from peace.data.shards.codec import encode_signal
+from peace.data.shards.codec import encode_signals
 from peace.data.shards.schema import ROW_GROUP, schema, writer_options
 from peace.data.shards.statistics import peak_to_peak_mv
 from peace.data.signal import Conditioned
+
+LARGEST_GROUP = 1 << 30  # bytes of signals; Arrow's offsets end at 2 GiB
 
 
 class ShardWriter:
@@ -23,6 +25,7 @@ class ShardWriter:
     def __init__(self, path: Path) -> None:
         self._schema = schema()
         self._rows: list[dict[str, Any]] = []
+        self._path = path
         self._writer = pq.ParquetWriter(path, self._schema, **writer_options())
 
     def __enter__(self) -> ShardWriter:
@@ -34,17 +37,19 @@ class ShardWriter:
         if error is None:
             self._write_group()
         self._writer.close()
+        if error is not None:
+            self._path.write_bytes(b"")  # else the first records would look like a whole shard
 
     def add(self, row: Mapping[str, Any], record: Conditioned) -> None:
         """Append a record; `row` holds its columns of the manifest."""
         measured = {
-            "signal": encode_signal(record.signal),
+            "signal": record.signal,
             "lead_mask": record.lead_mask,
             "peak_to_peak_mv": peak_to_peak_mv(record).astype(np.float32),
         }
         facts = {"n_samples": record.n_samples, "flags": record.flags}
         self._rows.append({"doubtful": [], **row, **record.quality, **measured, **facts})
-        if len(self._rows) == ROW_GROUP:
+        if len(self._rows) >= min(ROW_GROUP, LARGEST_GROUP // record.signal.nbytes):
             self._write_group()
 
     def _write_group(self) -> None:
@@ -53,7 +58,9 @@ class ShardWriter:
         columns = []
         for item in self._schema:
             values = [row[item.name] for row in self._rows]
-            if isinstance(item.type, pa.FixedShapeTensorType):
+            if item.name == "signal":
+                columns.append(encode_signals(values))
+            elif isinstance(item.type, pa.FixedShapeTensorType):
                 columns.append(pa.FixedShapeTensorArray.from_numpy_ndarray(np.stack(values)))
             else:
                 columns.append(pa.array(values, item.type))

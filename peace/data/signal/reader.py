@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from peace.data.signal.converter import Converter, converter_of
 from peace.data.signal.decode import FORMATS, MISSING, bytes_of, decode, values_in
 from peace.data.signal.files import opened, read
 from peace.data.signal.header import MAX_SAMPLES, Header, SignalLine, parse_header
@@ -39,6 +40,8 @@ class Recording:
     """Samples of each lead on disk: more than `samples` has where only the beginning was read."""
     checksum_errors: int | None = None
     """Leads whose samples do not add up to the header's checksum; None where that was not looked at."""
+    converter: Converter | None = None
+    """How the samples were stored; None where that is not known, or differs from segment to segment."""
 
 
 def read_record(path: Path, seconds: float | None = None) -> Recording:
@@ -76,7 +79,9 @@ def _read_single(record: Path, header: Header, most: int | None) -> Recording:
     length = header.n_samples or 0  # without a number, the check of the files refuses
     frames = length if most is None else min(length, most)
     samples = read_through_wfdb(record, header, frames)
-    return Recording(tuple(item.lead for item in header.signals), header.rate, samples, length)
+    return Recording(
+        tuple(item.lead for item in header.signals), header.rate, samples, length, None, converter_of(header.signals)
+    )
 
 
 def _is_plain(signals: tuple[SignalLine, ...]) -> bool:
@@ -101,7 +106,8 @@ def _read_plain(folder: Path, header: Header, most: int | None) -> Recording:
     digital = decode(raw, first.format, frames * n_leads).reshape(frames, n_leads)
     samples, sums = to_millivolts(digital, MISSING[first.format], baseline, factor)
     errors = _checksum_errors(sums, header) if frames == length else None
-    return Recording(tuple(item.lead for item in header.signals), header.rate, samples, length, errors)
+    leads = tuple(item.lead for item in header.signals)
+    return Recording(leads, header.rate, samples, length, errors, converter_of(header.signals))
 
 
 @lru_cache(maxsize=256)
@@ -159,7 +165,9 @@ def _read_segments(record: Path, header: Header, most: int | None) -> Recording:
     together = np.full((frames, len(leads)), np.nan)
     for start, part in parts:
         together[start : start + len(part.samples), [leads.index(lead) for lead in part.leads]] = part.samples
-    return Recording(leads, header.rate, together, length)
+    stored = {(part.leads, part.converter) for _, part in parts}
+    same = len(stored) == 1 and parts[0][1].leads == leads
+    return Recording(leads, header.rate, together, length, None, parts[0][1].converter if same else None)
 
 
 def _segment(record: Path, whole: Header, samples: int, most: int) -> Recording:

@@ -102,24 +102,54 @@ def survey(samples: Any, rail: float, block: int, probe: Any) -> Any:
 
     Gives the figures (8, 12): lowest, highest, largest change from one sample to the next, missing samples, samples at
     or beyond the rail, the sum of the last block, and the sums weighted by each row of `probe` (2, samples); the
-    standard deviation (12,) of the means of whole blocks of `block` samples, NaN for less than two; and the mean square
-    of I + III - II where all three are known, NaN where they never are.
+    standard deviation (12,) of the means of whole blocks of `block` samples, NaN for less than two; and the peak to
+    peak (12,) that a quarter of the blocks exceed, which neither a slow baseline nor a single artefact moves.
     """
     n_samples = len(samples)
-    found, sums = np.zeros((N_FIGURES, N_LEADS)), np.empty((n_samples // block, N_LEADS))
-    found[LOWEST], found[HIGHEST] = np.inf, -np.inf
+    n_blocks = n_samples // block
+    found, sums, heights = np.zeros((N_FIGURES, N_LEADS)), np.empty((n_blocks, N_LEADS)), np.empty((N_LEADS, n_blocks))
+    lowest, highest = np.full(N_LEADS, np.inf), np.full(N_LEADS, -np.inf)
     for start in range(0, n_samples, block):
-        found[TOTAL] = 0.0
+        found[TOTAL], found[LOWEST], found[HIGHEST] = 0.0, np.inf, -np.inf
         gauge(samples, start, min(start + block, n_samples), rail, probe, found)
-        if start + block <= n_samples:
-            sums[start // block] = found[TOTAL]
-    spread = np.full(N_LEADS, np.nan)
-    for lead in range(N_LEADS if len(sums) > 1 else 0):
+        for lead in range(N_LEADS):
+            lowest[lead] = min(lowest[lead], found[LOWEST, lead])
+            highest[lead] = max(highest[lead], found[HIGHEST, lead])
+            if start + block <= n_samples:
+                heights[lead, start // block] = found[HIGHEST, lead] - found[LOWEST, lead]
+                sums[start // block, lead] = found[TOTAL, lead]
+    found[LOWEST], found[HIGHEST] = lowest, highest
+    spread, height = np.full(N_LEADS, np.nan), highest - lowest
+    for lead in range(N_LEADS if n_blocks > 1 else 0):
         spread[lead] = sums[:, lead].std() / block
-    squares, known = 0.0, 0
-    for time in range(n_samples):
-        error = samples[time, 0] + samples[time, 2] - samples[time, 1]
+        height[lead] = np.sort(heights[lead])[3 * n_blocks // 4]
+    return found, spread, height
+
+
+@compiled
+def contradictions(samples: Any) -> Any:
+    """How the leads of C-ordered (samples, 12) in mV contradict each other.
+
+    Gives the mean square of I + III - II; the largest departure of aVR, aVL and aVF from what I and II make them; and
+    the correlation of I with V5 + V6 by their changes from one sample to the next. NaN where that is not known.
+    """
+    squares, known, departure = 0.0, 0, 0.0
+    both, first, last = 0.0, 0.0, 0.0
+    one_before, lateral_before = samples[0, 0], samples[0, 10] + samples[0, 11]
+    for time in range(len(samples)):
+        one, two = samples[time, 0], samples[time, 1]
+        error = one + samples[time, 2] - two
         if error == error:
             squares += error * error
             known += 1
-    return found, spread, squares / known if known else np.nan
+        departure = max(departure, abs(samples[time, 3] + (one + two) / 2))
+        departure = max(departure, abs(samples[time, 4] - one + two / 2))
+        departure = max(departure, abs(samples[time, 5] - two + one / 2))
+        lateral = samples[time, 10] + samples[time, 11]
+        change, lateral_change = one - one_before, lateral - lateral_before
+        both += change * lateral_change
+        first += change * change
+        last += lateral_change * lateral_change
+        one_before, lateral_before = one, lateral
+    power = np.sqrt(first * last)
+    return squares / known if known else np.nan, departure, both / power if power > 0 else np.nan

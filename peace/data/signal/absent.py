@@ -25,7 +25,8 @@ def without_empty_leads(
     They are as absent as those of a nine-lead file, and fall under the same rule: leads.require. Where quality.flat
     lets leads without signal pass, that rule has them. Raises Unreadable (missing_lead) with the names and the remedy.
     """
-    empty = [lead for lead in range(FIRST_CHEST, len(LEADS)) if mask[lead] and _is_empty(window[:, lead])]
+    suspects = [lead for lead, value in enumerate(window[0].tolist()) if value == 0 or value != value]
+    empty = [lead for lead in suspects if lead >= FIRST_CHEST and mask[lead] and _is_empty(window[:, lead])]
     if not empty or all(_is_empty(window[:, lead]) for lead in range(FIRST_CHEST) if mask[lead]):
         return mask, 0
     required = NINE if leads.require == len(NINE) else LEADS

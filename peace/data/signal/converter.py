@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,41 +19,57 @@ PLATEAU = 3
 
 
 Rails = tuple[frozenset[float], frozenset[float]]
-"""Lowest and highest values in mV, to NEAREST decimals."""
-NEAREST = 9
+"""The lowest and the highest values in mV at which a lead's converter or its format may end."""
 
 
 @dataclass(frozen=True)
 class Converter:
     """How the leads of a recording became numbers, in the order of its columns."""
 
+    scales: npt.NDArray[np.float64] = field(compare=False)
+    """Rows (2, leads) of baseline and millivolts in a step. Read-only."""
     rails: tuple[Rails, ...]
-    """Of each lead, the lowest and the highest values in mV at which its converter or its format may end."""
     uncalibrated: int
-    """Leads whose header gives no gain, or 0: read as 200 steps a millivolt."""
+    """Leads whose header gives no gain, or 0: read as 200 steps a unit."""
 
 
 def converter_of(signals: Sequence[SignalLine]) -> Converter:
-    """What the header says of the converter."""
-    return Converter(
-        tuple(_rails(item.baseline, item.unit_mv / item.gain, item.zero, item.bits) for item in signals),
-        sum(not item.calibrated for item in signals),
-    )
+    """What the header says of the converter. Raises Unreadable for units that are no voltage."""
+    return _converter(tuple(signal[SCALING] for signal in signals))
+
+
+SCALING = slice(SignalLine._fields.index("gain"), None)
+"""What of a line does not vary from record to record."""
 
 
 @lru_cache(maxsize=256)
-def _rails(baseline: int, step_mv: float, zero: int, bits: int) -> Rails:
-    """Of a converter of the usual widths or of `bits`, around 0, around its own zero, or without sign."""
-    halves = [2 ** (width - 1) for width in {*USUAL_BITS, *([bits] if 8 <= bits <= 32 else [])}]
+def _converter(leads: tuple[Any, ...]) -> Converter:
+    signals = [SignalLine("", None, 0, 1, 0, 0, *lead) for lead in leads]
+    scales = np.array([(item.baseline, item.unit_mv / item.gain) for item in signals], np.float64).T.copy()
+    scales.setflags(write=False)
+    return Converter(scales, tuple(_rails(item) for item in signals), sum(not item.calibrated for item in signals))
+
+
+def _rails(item: SignalLine) -> Rails:
+    """Of a converter of the usual widths or of the announced one: around 0, around its own zero, or without sign."""
     lowest, highest = set(), set()
-    for half in halves:
-        centers = {0, zero} | ({half} if baseline == half else set())
-        lowest |= {center - half + shift for center in centers for shift in (0, 1)}
-        highest |= {center + half - shift for center in centers for shift in (0, 1)}
+    for half in (2 ** (width - 1) for width in {*USUAL_BITS, *([item.bits] if 8 <= item.bits <= 32 else [])}):
+        for center in {0, item.zero} | ({half} if item.baseline == half else set()):
+            lowest |= {center - half, center - half + 1}
+            highest |= {center + half - 1, center + half}
     low, high = (
-        frozenset(round((value - baseline) * step_mv, NEAREST) for value in side) for side in (lowest, highest)
+        # as our reader and as wfdb compute it: the last bit may differ
+        frozenset(
+            mv
+            for value in side
+            for mv in (
+                (value - item.baseline) * (item.unit_mv / item.gain),
+                (value - item.baseline) / item.gain * item.unit_mv,
+            )
+        )
+        for side in (lowest, highest)
     )
-    return (low, high) if step_mv > 0 else (high, low)
+    return (low, high) if item.gain > 0 else (high, low)
 
 
 def samples_at_rails(
@@ -68,7 +85,7 @@ def samples_at_rails(
             continue
         found = 0
         for extreme, side in zip((lowest[lead], highest[lead]), ends, strict=True):
-            if round(extreme, NEAREST) in side:
+            if extreme in side:
                 found += _on_plateaus(window[:, lead] == extreme)
         most = max(most, found)
     return most

@@ -73,7 +73,8 @@ def measure(
     flat = present & ~(found[HIGHEST] - found[LOWEST] >= config.flat.least_mv)
     alive = present & ~flat
     spiky = _spikes(window, spikes.jump_mv) if found[JUMP].max() > spikes.jump_mv else None
-    at_rails = math.nan if rails is None else samples_at_rails(window, *found[[LOWEST, HIGHEST]].tolist(), rails)
+    lowest, highest = found[[LOWEST, HIGHEST]].tolist()
+    at_rails = math.nan if rails is None else samples_at_rails(window, lowest, highest, rails)
     values = {
         "nan_share": float(found[MISSING][present].max() / n_samples),
         "flat_leads": float(flat.sum()),
@@ -85,21 +86,21 @@ def measure(
         "einthoven_mv": math.sqrt(contradiction) if alive[:3].all() else math.nan,
         "goldberger_mv": departure if alive[:6].all() else math.nan,
         "arm_reversal": arm_reversal(window, rate) if lateral < SUSPECT and alive[0] else 0.0,
-        "copied_leads": float(_copies(window, found, alive)),
+        "copied_leads": float(_copies(window, list(zip(lowest, highest, strict=True)), alive)),
         "wander_mv": _median(spread[present]),
         "mains_mv": _median(np.hypot(found[COSINE], found[SINE])[present]) if probe.any() else math.nan,
     }
     return Findings(values, flat, found[RAILED] > config.saturated.limit * n_samples, spiky)
 
 
-def _copies(window: npt.NDArray[np.float64], found: npt.NDArray[np.float64], alive: npt.NDArray[np.bool_]) -> int:
-    """Leads that repeat an earlier one, sample by sample."""
-    originals: dict[tuple[float, ...], list[int]] = {}
+def _copies(window: npt.NDArray[np.float64], extremes: list[tuple[float, float]], alive: npt.NDArray[np.bool_]) -> int:
+    """Leads that repeat an earlier one, sample by sample. Only leads with the same extremes need to be compared."""
+    if len(set(extremes)) == len(extremes):
+        return 0
+    originals: dict[tuple[float, float], list[int]] = {}
     copies = 0
-    for lead, (there, *figures) in enumerate(
-        zip(alive.tolist(), *found[[LOWEST, HIGHEST, JUMP]].tolist(), strict=True)
-    ):
-        alike = originals.setdefault(tuple(figures), []) if there else []
+    for lead in np.flatnonzero(alive).tolist():
+        alike = originals.setdefault(extremes[lead], [])
         if any(np.array_equal(window[:, lead], window[:, other], equal_nan=True) for other in alike):
             copies += 1
         else:

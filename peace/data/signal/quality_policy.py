@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -45,6 +44,8 @@ class Rule:
     reason: str
     section: str
     column: str
+    two_sided: bool = False
+    """Whether the section has a `least` too."""
 
 
 PADDING = (Rule("padding", "padding", "padding_share"),)
@@ -56,7 +57,7 @@ BEFORE_FILTER = (
     Rule("spikes", "spikes", "spike_count"),
     Rule("checksum_mismatch", "checksum", "checksum_errors"),
     Rule("uncalibrated", "calibration", "uncalibrated_leads"),
-    Rule("amplitude_implausible", "amplitude", "amplitude_mv"),
+    Rule("amplitude_implausible", "amplitude", "amplitude_mv", two_sided=True),
     Rule("einthoven_mismatch", "einthoven", "einthoven_mv"),
     Rule("goldberger_mismatch", "goldberger", "goldberger_mv"),
     Rule("arms_exchanged", "reversal", "arm_reversal"),
@@ -77,7 +78,7 @@ def judge(
     kept = []
     for rule in rules:
         policy, value = getattr(config, rule.section), values[rule.column]
-        if not (value > policy.limit or value < getattr(policy, "least", -math.inf)):
+        if not (value > policy.limit or (rule.two_sided and value < policy.least)):
             continue
         if policy.action == "keep":
             kept.append(rule.reason)

@@ -9,7 +9,6 @@ package, after the same strict reading of the header.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +91,7 @@ def _is_plain(signals: tuple[SignalLine, ...]) -> bool:
 
 def _read_plain(folder: Path, header: Header, most: int | None) -> Recording:
     first, n_leads = header.signals[0], len(header.signals)
-    baseline, factor = _scales(tuple((item.baseline, item.unit_mv / item.gain) for item in header.signals))
+    converter = converter_of(header.signals)
     with opened(f"{folder}/{first.file}", "missing_signal") as (file, size):
         length = _checked_length(size - first.offset, header)
         frames = length if most is None else min(length, most)
@@ -104,18 +103,10 @@ def _read_plain(folder: Path, header: Header, most: int | None) -> Recording:
     if len(raw) < needed:
         raise Unreadable("truncated_signal", f"{first.file} gave {len(raw)} of {needed} bytes")
     digital = decode(raw, first.format, frames * n_leads).reshape(frames, n_leads)
-    samples, sums = to_millivolts(digital, MISSING[first.format], baseline, factor)
+    samples, sums = to_millivolts(digital, MISSING[first.format], *converter.scales)
     errors = _checksum_errors(sums, header) if frames == length else None
     leads = tuple(item.lead for item in header.signals)
-    return Recording(leads, header.rate, samples, length, errors, converter_of(header.signals))
-
-
-@lru_cache(maxsize=256)
-def _scales(leads: tuple[tuple[int, float], ...]) -> npt.NDArray[np.float64]:
-    """Rows (2, leads) of baseline and millivolts in a step."""
-    scales = np.array(leads, np.float64).T.copy()
-    scales.setflags(write=False)
-    return scales
+    return Recording(leads, header.rate, samples, length, errors, converter)
 
 
 def _checksum_errors(sums: npt.NDArray[np.int64], header: Header) -> int | None:

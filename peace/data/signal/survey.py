@@ -142,9 +142,13 @@ def contradictions(samples: Any) -> Any:
         if error == error:
             squares += error * error
             known += 1
-        departure = max(departure, abs(samples[time, 3] + (one + two) / 2))
-        departure = max(departure, abs(samples[time, 4] - one + two / 2))
-        departure = max(departure, abs(samples[time, 5] - two + one / 2))
+        for off in (
+            samples[time, 3] + (one + two) / 2,
+            samples[time, 4] - one + two / 2,
+            samples[time, 5] - two + one / 2,
+        ):
+            if abs(off) > departure:
+                departure = abs(off)
         lateral = samples[time, 10] + samples[time, 11]
         change, lateral_change = one - one_before, lateral - lateral_before
         both += change * lateral_change

@@ -83,10 +83,10 @@ class CalibrationConfig(Section):
 class AmplitudeConfig(Section):
     """Amplitudes that cannot be, as a gain that is wrong by ten makes them.
 
-    In 500 PTB-XL and 9 ZZU records the value lies between 0.47 and 3.5 mV.
+    In 500 PTB-XL and 9 ZZU records the value lies between 0.47 and 3.5 mV, in synthetic children up to 6.
     """
 
-    limit: float = Field(5.0, gt=0, description="largest amplitude_mv")
+    limit: float = Field(6.0, gt=0, description="largest amplitude_mv")
     least: float = Field(0.25, ge=0, description="smallest amplitude_mv")
     action: Kept = "keep"
 
@@ -127,7 +127,7 @@ class GoldbergerConfig(Section):
 class ReversalConfig(Section):
     """The electrodes of the arms exchanged: lead I is upside down in P, QRS and T, while V5 and V6 are not."""
 
-    limit: float = Field(0.5, ge=0, le=1, description="largest arm_reversal")
+    limit: float = Field(0.3, ge=0, le=1, description="largest arm_reversal")
     action: Kept = "keep"
 
 

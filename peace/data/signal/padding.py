@@ -55,7 +55,7 @@ def constant_runs(samples: Any, shortest: int) -> Any:
         if last + 1 - first >= shortest:
             found[n_found, 0], found[n_found, 1] = first, last + 1
             n_found += 1
-        time += max(step, (last - time) // step * step)
+        time = last + 1
     return found[:n_found]
 
 

@@ -12,6 +12,8 @@ SUSPECT = -0.3
 RATE = 100
 """Samples a second of the mean beat: enough for P, QRS and T."""
 REFRACTORY = 0.25
+LEAST_LEFT = 0.45
+"""Height of the QRS in V5 and V6, of that in V1 and V2."""
 # around the R wave, in seconds; shortened where the heart beats so fast that the next beat would be met
 P_WAVE, QRS, T_WAVE = (-0.26, -0.07), (-0.06, 0.08), (0.1, 0.42)
 
@@ -22,13 +24,14 @@ def arm_reversal(window: npt.NDArray[np.float64], rate: float) -> float:
     """How far lead I is the mirror image of its neighbours in P, QRS and T: 0 to 1, of (samples, 12) mV.
 
     Exchanged arms turn I over and leave V5, V6 and aVF. A right axis turns QRS and perhaps T, not P; a heart on the
-    right turns V5 and V6 as well. The least of the three mirrorings counts; 0 where no beats are found.
+    right turns V5 and V6 as well, or leaves little of them: 0 where their QRS is small beside that of V1 and V2, and
+    where no beats are found. The least of the three mirrorings counts.
     """
     step = max(1, round(rate / RATE))
     n_rows = len(window) // step
     slow = window[: n_rows * step].reshape(n_rows, step, -1).mean(axis=1)
     beat, interval = _mean_beat(slow, rate / step)
-    if beat is None:
+    if beat is None or not _grows_to_the_left(beat, rate / step):
         return 0.0
     first, lateral = beat[:, 0], beat[:, 10] + beat[:, 11]
     atrial = lateral + beat[:, 5]
@@ -52,6 +55,13 @@ def _mean_beat(slow: Wave, rate: float) -> tuple[Wave | None, float]:
         return None, math.nan
     beats = slow[whole[:, None] + np.arange(-before, after)]
     return np.median(beats, axis=0), float(np.median(np.diff(peaks))) / rate
+
+
+def _grows_to_the_left(beat: Wave, rate: float) -> bool:
+    """Whether the QRS of V5 and V6 is not much smaller than that of V1 and V2."""
+    start, end = (round((time - P_WAVE[0]) * rate) for time in QRS)
+    height = np.ptp(beat[start:end], axis=0)
+    return bool(height[[10, 11]].sum() > LEAST_LEFT * height[[6, 7]].sum())
 
 
 def _likeness(one: Wave, other: Wave, seconds: tuple[float, float], rate: float) -> float:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from peace.config import LeadsConfig, QualityConfig, SignalConfig
 from peace.data.signal.absent import without_empty_leads
-from peace.data.signal.converter import Rails
+from peace.data.signal.converter import NO_RAILS, Rails
 from peace.data.signal.filters import HIGHEST_SHARE, cascade, ratio, reflection, resample, zero_phase
 from peace.data.signal.kernel import to_microvolts, totals
 from peace.data.signal.leads import LEADS, arrange
@@ -120,11 +120,11 @@ def _refuse_short(n_samples: int, rate: float, quality: QualityConfig) -> None:
         raise Unreadable("too_short", f"{seconds:g} s")
 
 
-def _stored(recording: Recording, positions: npt.NDArray[np.intp]) -> tuple[list[Rails | None] | None, float]:
+def _stored(recording: Recording, positions: npt.NDArray[np.intp]) -> tuple[list[Rails] | None, float]:
     """The rails of each of the twelve leads and the number of leads without a gain, as far as the header is known."""
     if recording.converter is None:
         return None, float("nan")
-    rails: list[Rails | None] = [None] * len(LEADS)
+    rails: list[Rails] = [NO_RAILS] * len(LEADS)
     for lead, ends in zip(positions.tolist(), recording.converter.rails, strict=True):
         rails[lead] = ends
     return rails, float(recording.converter.uncalibrated)

@@ -20,6 +20,7 @@ PLATEAU = 3
 
 Rails = tuple[frozenset[float], frozenset[float]]
 """The lowest and the highest values in mV at which a lead's converter or its format may end."""
+NO_RAILS: Rails = (frozenset(), frozenset())
 
 
 @dataclass(frozen=True)
@@ -73,21 +74,18 @@ def _rails(item: SignalLine) -> Rails:
 
 
 def samples_at_rails(
-    window: npt.NDArray[np.float64], lowest: Sequence[float], highest: Sequence[float], rails: Sequence[Rails | None]
+    window: npt.NDArray[np.float64], lowest: Sequence[float], highest: Sequence[float], rails: Sequence[Rails]
 ) -> int:
     """Samples of (samples, leads) mV that rest on their lead's lowest or highest value where that is one of its rails.
 
     The largest number of any lead. Only plateaus count: see PLATEAU.
     """
     most = 0
-    for lead, ends in enumerate(rails):
-        if ends is None or lowest[lead] == highest[lead]:
-            continue
-        found = 0
-        for extreme, side in zip((lowest[lead], highest[lead]), ends, strict=True):
-            if extreme in side:
-                found += _on_plateaus(window[:, lead] == extreme)
-        most = max(most, found)
+    for lead, (low, high, (low_rails, high_rails)) in enumerate(zip(lowest, highest, rails, strict=True)):
+        if (low in low_rails or high in high_rails) and low < high:
+            ends = [(low, low_rails), (high, high_rails)]
+            found = sum(_on_plateaus(window[:, lead] == extreme) for extreme, side in ends if extreme in side)
+            most = max(most, found)
     return most
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from peace.config import QualityConfig
 from peace.data.signal.converter import Rails, samples_at_rails
 from peace.data.signal.reversal import SUSPECT, arm_reversal
-from peace.data.signal.survey import COSINE, HIGHEST, JUMP, LOWEST, MISSING, RAILED, SINE, contradictions, survey
+from peace.data.signal.survey import COSINE, HIGHEST, JUMP, LOWEST, MISSING, RAILED, SINE, survey
 
 # Column of the shards -> meaning. The last six are not measured by `measure` on the window.
 QUALITY: dict[str, str] = {
@@ -59,7 +59,7 @@ def measure(
     rate: float,
     mains_hz: float,
     config: QualityConfig,
-    rails: Sequence[Rails | None] | None = None,
+    rails: Sequence[Rails] | None = None,
 ) -> Findings:
     """Quality of a (samples, 12) window in mV, of which `mask` (12,) names the leads that were recorded.
 
@@ -67,8 +67,8 @@ def measure(
     """
     present = mask.astype(bool)
     block, probe = max(1, round(rate / 2)), _mains_probe(len(window), rate, mains_hz)
-    found, spread, height = survey(window, config.saturated.rail_mv, block, probe)
-    contradiction, departure, lateral = contradictions(window)
+    found, spread, height, against = survey(window, config.saturated.rail_mv, block, probe)
+    contradiction, departure, lateral = against
     n_samples, spikes = len(window), config.spikes
     flat = present & ~(found[HIGHEST] - found[LOWEST] >= config.flat.least_mv)
     alive = present & ~flat

@@ -73,7 +73,8 @@ def measure(
     flat = present & ~(found[HIGHEST] - found[LOWEST] >= config.flat.least_mv)
     alive = present & ~flat
     spiky = _spikes(window, spikes.jump_mv) if found[JUMP].max() > spikes.jump_mv else None
-    lowest, highest = found[[LOWEST, HIGHEST]].tolist()
+    lowest, highest = found[LOWEST].tolist(), found[HIGHEST].tolist()
+    there: list[bool] = alive.tolist()
     at_rails = math.nan if rails is None else samples_at_rails(window, lowest, highest, rails)
     values = {
         "nan_share": float(found[MISSING][present].max() / n_samples),
@@ -82,10 +83,10 @@ def measure(
         "spike_count": 0.0 if spiky is None else float(spiky.sum(axis=0).max()),
         "cut_off_samples": float(at_rails),
         "peak_mv": max(float(np.maximum(found[HIGHEST], -found[LOWEST])[present].max()), 0.0),
-        "amplitude_mv": _median(height[alive]) if alive.any() else math.nan,
-        "einthoven_mv": math.sqrt(contradiction) if alive[:3].all() else math.nan,
-        "goldberger_mv": departure if alive[:6].all() else math.nan,
-        "arm_reversal": arm_reversal(window, rate) if lateral < SUSPECT and alive[0] else 0.0,
+        "amplitude_mv": _median(height[alive]) if any(there) else math.nan,
+        "einthoven_mv": math.sqrt(contradiction) if all(there[:3]) else math.nan,
+        "goldberger_mv": departure if all(there[:6]) else math.nan,
+        "arm_reversal": arm_reversal(window, rate) if lateral < SUSPECT and there[0] else 0.0,
         "copied_leads": float(_copies(window, list(zip(lowest, highest, strict=True)), alive)),
         "wander_mv": _median(spread[present]),
         "mains_mv": _median(np.hypot(found[COSINE], found[SINE])[present]) if probe.any() else math.nan,

@@ -20,7 +20,7 @@ from peace.checkpoint import CheckpointMeta, find_checkpoint, load_classifier
 from peace.config import LeadsConfig, QualityConfig, SignalConfig
 from peace.core.errors import DataError, PeaceError, nearest
 from peace.data.labels import load_label_set
-from peace.data.signal import FLAGS, LEADS, Conditioned, Unreadable, condition_file
+from peace.data.signal import LEADS, Conditioned, Unreadable, condition_file, flag_texts
 from peace.data.signal.units import to_mv
 
 if TYPE_CHECKING:
@@ -191,11 +191,9 @@ class Predictor:
         seconds = record.n_samples / self.signal.rate
         if seconds < self.signal.seconds:
             found.append(f"{seconds:.1f} s long: the model was trained on {self.signal.seconds:g} s")
-        if record.quality["rail_share"] > 0:
+        if record.quality["rail_share"] > 0 and "saturated" not in record.flags:
             found.append("samples at the recorder's limit: an electrode may have been off")
-        if record.quality["repaired_share"] > 0:
-            found.append(f"{record.quality['repaired_share']:.1%} of a lead has been interpolated")
-        found += [FLAGS[flag] for flag in record.flags if flag != "saturated" and not flag.endswith("_filled")]
+        found += flag_texts(record.flags, record.quality)
         if self.meta.thresholds is None:
             found.append("the model has no thresholds: none were fitted on validation data")
         elif cohort not in self.meta.cohort.split(","):

@@ -37,12 +37,14 @@ def write_run(run: Path, require: int = 12, thresholds: bool = True, overrides: 
 def write_record(
     place: Path, leads: Sequence[str] = LEADS, seconds: float = 12.0, rate: int = 500, seed: int = 0
 ) -> Path:
-    """A WFDB record of beats and noise, format 16; gives the path of its .hea."""
+    """A WFDB record of beats and noise, format 16, limb leads first; gives the path of its .hea."""
     generator = np.random.default_rng(seed)
     at = np.arange(round(seconds * rate)) / rate
     beat = np.exp(-(((at % 0.7) - 0.3) ** 2) / 0.0003)
     size_mv = generator.uniform(-1, 1.5, len(leads))
     samples_mv = beat[:, None] * size_mv + generator.normal(0, 0.02, (len(at), len(leads)))
+    one, two = samples_mv[:, 0], samples_mv[:, 1]
+    samples_mv[:, 2:6] = np.stack([two - one, -(one + two) / 2, one - two / 2, two - one / 2], axis=1)
     place.parent.mkdir(parents=True, exist_ok=True)
     place.with_suffix(".dat").write_bytes(np.rint(samples_mv * 1000).astype("<i2").tobytes())
     lines = [f"{place.name} {len(leads)} {rate} {len(at)}"]

@@ -31,6 +31,21 @@ def heartbeats(n_samples: int, rate: float, leads: Sequence[str] = LEADS, seed: 
     return np.stack([known[name] for name in leads], axis=1) + noise
 
 
+def p_waves(n_samples: int, rate: float) -> npt.NDArray[np.float64]:
+    """(samples, 12) in mV: what `heartbeats` lacks, upright in I, II, aVF and the chest leads."""
+    phase = (np.arange(n_samples) / rate) % 0.8
+    one, two = 0.08, 0.12
+    heights = [one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2, *[0.06] * 6]
+    return np.outer(np.exp(-(((phase - 0.14) / 0.025) ** 2)), heights)
+
+
+def exchange_arms(millivolts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(samples, 12) in mV as it is recorded with the electrodes of the arms exchanged."""
+    turned = millivolts[:, [0, 2, 1, 4, 3, *range(5, 12)]]
+    turned[:, 0] *= -1
+    return turned
+
+
 def packed(digital: npt.NDArray[np.int64], form: int) -> bytes:
     """Bytes of integers (any shape, C order) in a WFDB format."""
     flat = digital.reshape(-1)

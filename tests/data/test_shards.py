@@ -87,7 +87,7 @@ def test_plain_pyarrow_reads_a_shard(shards: ShardSet) -> None:
 def test_plain_pyarrow_finds_flagged_records(tmp_path: Path) -> None:
     rows = write_cohort(tmp_path / "raw", 3)
     beats = heartbeats(2500, 500)
-    beats[700, 3] += 20
+    beats[700, 8] += 20
     write_record(Path(str(rows[1]["path"])), millivolts=beats)
     build_part("part-x", "train", [{**row, "split": "train"} for row in rows], [0, 1, 2], RECIPE, tmp_path)
     table = pq.read_table(tmp_path / "shards" / "train" / "part-x.parquet", columns=["record_id", "flags"])

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from peace.data.signal.quality import QUALITY
     from peace.data.signal.quality_policy import FLAGS
     from peace.data.signal.reader import Recording, read_header, read_record
+    from peace.data.signal.texts import flag_text, flag_texts
     from peace.data.signal.unreadable import REASONS, Unreadable
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "Recording",
     "Unreadable",
     "condition_file",
+    "flag_text",
+    "flag_texts",
     "lead_index",
     "n_samples_of",
     "read_header",
@@ -43,6 +46,8 @@ __getattr__ = lazily(
         "Recording": "reader",
         "Unreadable": "unreadable",
         "condition_file": "condition",
+        "flag_text": "texts",
+        "flag_texts": "texts",
         "lead_index": "leads",
         "n_samples_of": "condition",
         "read_header": "reader",

@@ -1,15 +1,15 @@
 """The one path from a record to the array that models see. Shards, adaptation and inference call `condition_file`.
 
-Steps, in this order: leads by name; the first `signal.seconds` and what of `signal.margin_seconds` follows;
-length, quality and what the limits on it ask for; zero-phase filter of the cohort at the recorded rate; polyphase
-resampling; crop or zero-padding; whole microvolts.
+Steps, in this order: leads by name; padding at the ends cut off; the first `signal.seconds` and what of
+`signal.margin_seconds` follows; length, empty leads, quality and what the limits on it ask for; zero-phase filter of
+the cohort at the recorded rate; polyphase resampling; crop or zero-padding; whole microvolts.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,11 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from peace.config import LeadsConfig, QualityConfig, SignalConfig
+from peace.data.signal.absent import without_empty_leads
+from peace.data.signal.converter import NO_RAILS, Rails
 from peace.data.signal.filters import HIGHEST_SHARE, cascade, ratio, reflection, resample, zero_phase
 from peace.data.signal.kernel import to_microvolts, totals
 from peace.data.signal.leads import LEADS, arrange
+from peace.data.signal.padding import extent
 from peace.data.signal.quality import measure
-from peace.data.signal.quality_policy import AFTER_FILTER, BEFORE_FILTER, FLAGS, judge, mend
+from peace.data.signal.quality_policy import AFTER_FILTER, BEFORE_FILTER, FLAGS, PADDING, judge, mend
 from peace.data.signal.reader import Recording, read_record
 from peace.data.signal.unreadable import Unreadable
 
@@ -72,26 +75,37 @@ def condition(
 ) -> Conditioned:
     """Condition a recording: see the module. Raises Unreadable with the reason."""
     positions, mask = arrange(recording.leads, leads)
-    rate = recording.rate
-    _refuse_short(recording, quality)
-    n_window = min(len(recording.samples), max(1, round(signal.seconds * rate)))
-    n_context = min(len(recording.samples), n_window + round(signal.margin_seconds * rate))
+    rate, samples = recording.rate, recording.samples
+    _refuse_short(len(samples), rate, quality)
+    begin, end, gaps = extent(samples, round(quality.padding.least_seconds * rate))
+    padding = {"padding_share": 1 - (end - begin) / len(samples)}
+    judge(PADDING, padding, quality)
+    _refuse_short(end - begin, rate, quality)
+    n_window = min(end - begin, max(1, round(signal.seconds * rate)))
+    n_context = min(end - begin, n_window + round(signal.margin_seconds * rate))
     reach = reflection(n_context, rate)
     room = _room(n_context + 2 * reach)
     ordered = room[reach : reach + n_context]
-    _put_in_order(recording.samples[:n_context], positions, ordered)
+    _put_in_order(samples[begin : begin + n_context], positions, ordered)
+    for first, after in gaps - begin:
+        ordered[first:after] = np.nan
+    mask, n_empty = without_empty_leads(ordered[:n_window], mask, leads, quality)
 
     recipe = signal.filters.of(cohort)
-    findings = measure(ordered[:n_window], mask, rate, recipe.notch_hz, quality)
-    values, errors = findings.values, recording.checksum_errors
+    rails, uncalibrated = _stored(recording, positions)
+    findings = measure(ordered[:n_window], mask, rate, recipe.notch_hz, quality, rails)
+    values, errors = findings.values | padding, recording.checksum_errors
+    values["zero_leads"], values["uncalibrated_leads"] = float(n_empty), uncalibrated
     values["checksum_errors"] = float("nan") if errors is None else float(errors)
-    flags = judge(BEFORE_FILTER, values, quality, findings)
+    flags = ["padding_cut"] if begin or end < len(samples) else []
+    flags += ["zero_lead_masked"] if n_empty else []
+    flags += judge(BEFORE_FILTER, values, quality, findings)
     ordered, mask, repairs, values["repaired_share"] = mend(ordered, n_window, mask, findings, quality)
 
     highest_hz = min(recipe.lowpass_hz, HIGHEST_SHARE * signal.rate)
-    end, left = reach + len(ordered), reflection(len(ordered), rate)
+    last, left = reach + len(ordered), reflection(len(ordered), rate)
     sections = cascade(rate, recipe.highpass_hz, highest_hz, recipe.notch_hz)
-    filtered = zero_phase(room[reach - left : end + left], left, sections)
+    filtered = zero_phase(room[reach - left : last + left], left, sections)
     stored, n_samples, values["clipped_share"] = _microvolts(
         resample(filtered, rate, signal.rate, n_samples_of(signal)), n_window, rate, signal
     )
@@ -107,15 +121,25 @@ def without_leads(record: Conditioned, names: Sequence[str]) -> Conditioned:
     signal, mask = record.signal.copy(), record.lead_mask.copy()
     signal[places], mask[places] = 0, 0
     flags = {*record.flags, "report_lead_masked"}
-    return Conditioned(signal, mask, record.n_samples, record.quality, tuple(name for name in FLAGS if name in flags))
+    return replace(record, signal=signal, lead_mask=mask, flags=tuple(name for name in FLAGS if name in flags))
 
 
-def _refuse_short(recording: Recording, quality: QualityConfig) -> None:
-    if recording.rate < quality.min_rate:
-        raise Unreadable("rate_too_low", f"{recording.rate:g} Hz")
-    seconds = len(recording.samples) / recording.rate
-    if seconds < quality.min_seconds or len(recording.samples) < 2:
+def _refuse_short(n_samples: int, rate: float, quality: QualityConfig) -> None:
+    if rate < quality.min_rate:
+        raise Unreadable("rate_too_low", f"{rate:g} Hz")
+    seconds = n_samples / rate
+    if seconds < quality.min_seconds or n_samples < 2:
         raise Unreadable("too_short", f"{seconds:g} s")
+
+
+def _stored(recording: Recording, positions: npt.NDArray[np.intp]) -> tuple[list[Rails] | None, float]:
+    """The rails of each of the twelve leads and the number of leads without a gain, as far as the header is known."""
+    if recording.converter is None:
+        return None, float("nan")
+    rails: list[Rails] = [NO_RAILS] * len(LEADS)
+    for lead, ends in zip(positions.tolist(), recording.converter.rails, strict=True):
+        rails[lead] = ends
+    return rails, float(recording.converter.uncalibrated)
 
 
 def _room(rows: int) -> npt.NDArray[np.float64]:

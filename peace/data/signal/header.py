@@ -50,6 +50,12 @@ class SignalLine(NamedTuple):
     gain: float
     baseline: int
     units: str
+    calibrated: bool
+    """Whether the header gives a gain; without one, 200 a unit is assumed."""
+    zero: int
+    """The value of the converter at 0 volts in."""
+    bits: int
+    """Width of the converter; 0 where it is not given."""
     lead: str
 
     @property
@@ -144,12 +150,13 @@ def _signal_line(line: str) -> SignalLine:
 @lru_cache(maxsize=1024)
 def _description(
     form: str, gain: str = "", resolution: str = "0", zero: str = "0", rest: tuple[str, ...] = ()
-) -> tuple[int, int, int, int, float, int, str, str]:
-    """Format, samples a frame, skew, byte offset, gain, baseline, units and lead; `rest` is block size and lead."""
-    for word in (resolution, *rest[:1]):
+) -> tuple[int, int, int, int, float, int, str, bool, int, int, str]:
+    """The fields of SignalLine from `format` on; `rest` is block size and lead."""
+    for word in rest[:1]:
         _whole(word)
-    scale = _gain(gain, _whole(zero)) if gain else (DEFAULT_GAIN, 0, "mV")
-    return *_form(form), *scale, rest[1].strip() if len(rest) > 1 else ""
+    bits, adc_zero = _whole(resolution), _whole(zero)
+    scale = _gain(gain, adc_zero) if gain else (DEFAULT_GAIN, 0, "mV", False)
+    return *_form(form), *scale, adc_zero, bits, rest[1].strip() if len(rest) > 1 else ""
 
 
 def _form(word: str) -> tuple[int, int, int, int]:
@@ -163,17 +170,16 @@ def _form(word: str) -> tuple[int, int, int, int]:
     return int(match[1]), per_frame, int(match[3] or 0), int(match[4] or 0)
 
 
-def _gain(word: str, adc_zero: int) -> tuple[float, int, str]:
-    """Gain in units a millivolt, baseline (the ADC's zero where none is written) and units."""
+def _gain(word: str, adc_zero: int) -> tuple[float, int, str, bool]:
+    """Gain in steps a unit, baseline (the ADC's zero where none is written), units, and whether a gain is given."""
     match = GAIN.fullmatch(word)
     if match is None:
         raise Unreadable("bad_header", f"gain {word[:40]!r}")
-    gain = float(match[1])
-    if gain == 0:
-        gain = DEFAULT_GAIN
+    given = float(match[1])
+    gain = given or DEFAULT_GAIN
     if not GAIN_RANGE[0] <= abs(gain) <= GAIN_RANGE[1]:
         raise Unreadable("bad_header", f"gain {word[:40]!r}")
-    return gain, int(match[2]) if match[2] is not None else adc_zero, match[3] or "mV"
+    return gain, int(match[2]) if match[2] is not None else adc_zero, match[3] or "mV", given != 0
 
 
 def _whole(word: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,19 +11,29 @@ import numpy as np
 import numpy.typing as npt
 
 from peace.config import QualityConfig
+from peace.data.signal.converter import Rails, samples_at_rails
+from peace.data.signal.reversal import SUSPECT, arm_reversal
 from peace.data.signal.survey import COSINE, HIGHEST, JUMP, LOWEST, MISSING, RAILED, SINE, survey
 
-# Column of the shards -> meaning. The last three are not measured on the window.
+# Column of the shards -> meaning. The last six are not measured by `measure` on the window.
 QUALITY: dict[str, str] = {
     "nan_share": "largest share of missing samples in any lead",
     "flat_leads": "number of recorded leads whose peak-to-peak stays under quality.flat.least_mv",
     "rail_share": "largest share of samples beyond quality.saturated.rail_mv in any lead",
     "spike_count": "largest number of samples in any lead that stand over quality.spikes.jump_mv off both neighbours",
+    "cut_off_samples": "largest number of samples in any lead that rest on a rail of the converter; NaN where unknown",
     "peak_mv": "largest absolute value in mV",
+    "amplitude_mv": "median over the leads of the peak to peak that a quarter of the half-seconds exceed, in mV",
     "einthoven_mv": "root mean square of I + III - II in mV: 0 for leads that agree, NaN where one is absent or flat",
+    "goldberger_mv": "largest departure of aVR, aVL or aVF from what I and II make them, in mV; NaN as above",
+    "arm_reversal": "how far lead I mirrors its neighbours in P, QRS and T, 0 to 1: high where the arms are exchanged",
+    "copied_leads": "number of leads that hold the same samples as another",
     "wander_mv": "median over the leads of the standard deviation of half-second means, in mV",
     "mains_mv": "median over the leads of the amplitude at the mains frequency, in mV",
     "checksum_errors": "leads whose samples contradict the header's checksum; NaN where it has none or a part was read",
+    "uncalibrated_leads": "leads whose header gives no gain, or 0; NaN where unknown",
+    "zero_leads": "number of chest leads that are zero, or missing, throughout and were taken as absent",
+    "padding_share": "share of what was read that is padding at the ends: constant in all leads",
     "repaired_share": "largest share of samples filled by interpolation in any lead",
     "clipped_share": "share of all values beyond +-32.767 mV after filtering, stored as that",
 }
@@ -43,27 +54,59 @@ class Findings:
 
 
 def measure(
-    window: npt.NDArray[np.float64], mask: npt.NDArray[np.uint8], rate: float, mains_hz: float, config: QualityConfig
+    window: npt.NDArray[np.float64],
+    mask: npt.NDArray[np.uint8],
+    rate: float,
+    mains_hz: float,
+    config: QualityConfig,
+    rails: Sequence[Rails] | None = None,
 ) -> Findings:
-    """Quality of a (samples, 12) window in mV, of which `mask` (12,) names the leads that were recorded."""
+    """Quality of a (samples, 12) window in mV, of which `mask` (12,) names the leads that were recorded.
+
+    `rails` are those of each lead's converter, where they are known.
+    """
     present = mask.astype(bool)
     block, probe = max(1, round(rate / 2)), _mains_probe(len(window), rate, mains_hz)
-    found, spread, contradiction = survey(window, config.saturated.rail_mv, block, probe)
+    found, spread, height, against = survey(window, config.saturated.rail_mv, block, probe)
+    contradiction, departure, lateral = against
     n_samples, spikes = len(window), config.spikes
     flat = present & ~(found[HIGHEST] - found[LOWEST] >= config.flat.least_mv)
+    alive = present & ~flat
     spiky = _spikes(window, spikes.jump_mv) if found[JUMP].max() > spikes.jump_mv else None
-    limb = present[:3].all() and not flat[:3].any()
+    lowest, highest = found[LOWEST].tolist(), found[HIGHEST].tolist()
+    there: list[bool] = alive.tolist()
+    at_rails = math.nan if rails is None else samples_at_rails(window, lowest, highest, rails)
     values = {
         "nan_share": float(found[MISSING][present].max() / n_samples),
         "flat_leads": float(flat.sum()),
         "rail_share": float(found[RAILED][present].max() / n_samples),
         "spike_count": 0.0 if spiky is None else float(spiky.sum(axis=0).max()),
+        "cut_off_samples": float(at_rails),
         "peak_mv": max(float(np.maximum(found[HIGHEST], -found[LOWEST])[present].max()), 0.0),
-        "einthoven_mv": math.sqrt(contradiction) if limb else math.nan,
+        "amplitude_mv": _median(height[alive]) if any(there) else math.nan,
+        "einthoven_mv": math.sqrt(contradiction) if all(there[:3]) else math.nan,
+        "goldberger_mv": departure if all(there[:6]) else math.nan,
+        "arm_reversal": arm_reversal(window, rate) if lateral < SUSPECT and there[0] else 0.0,
+        "copied_leads": float(_copies(window, list(zip(lowest, highest, strict=True)), alive)),
         "wander_mv": _median(spread[present]),
         "mains_mv": _median(np.hypot(found[COSINE], found[SINE])[present]) if probe.any() else math.nan,
     }
     return Findings(values, flat, found[RAILED] > config.saturated.limit * n_samples, spiky)
+
+
+def _copies(window: npt.NDArray[np.float64], extremes: list[tuple[float, float]], alive: npt.NDArray[np.bool_]) -> int:
+    """Leads that repeat an earlier one, sample by sample. Only leads with the same extremes need to be compared."""
+    if len(set(extremes)) == len(extremes):
+        return 0
+    originals: dict[tuple[float, float], list[int]] = {}
+    copies = 0
+    for lead in np.flatnonzero(alive).tolist():
+        alike = originals.setdefault(extremes[lead], [])
+        if any(np.array_equal(window[:, lead], window[:, other], equal_nan=True) for other in alike):
+            copies += 1
+        else:
+            alike.append(lead)
+    return copies
 
 
 def _median(values: npt.NDArray[np.float64]) -> float:

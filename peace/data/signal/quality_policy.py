@@ -10,19 +10,28 @@ import numpy.typing as npt
 
 from peace.config import QualityConfig
 from peace.data.signal.quality import Findings
+from peace.data.signal.texts import flag_text
 from peace.data.signal.unreadable import Unreadable
 
 # What the column `flags` of a shard may hold, in the order in which it holds them.
 FLAGS: dict[str, str] = {
+    "padding_cut": "constant runs in all leads at the ends were cut off",
     "nan_samples_filled": "missing samples were filled linearly",
+    "zero_lead_masked": "chest leads of zeros throughout were taken as absent",
     "flat_lead_masked": "leads without signal were masked",
     "report_lead_masked": "leads that the cart's report calls unreadable were masked",
     "saturated": "a lead touches the rail for longer than quality.saturated.limit",
     "saturated_masked": "leads at the rail were masked",
+    "cut_off": "cut_off_samples is over quality.cut_off.limit",
     "spikes": "a lead has more spikes than quality.spikes.limit",
     "spikes_filled": "spikes were replaced by the line between their neighbours",
     "checksum_mismatch": "more leads than quality.checksum.limit contradict the header's checksum",
+    "uncalibrated": "more leads than quality.calibration.limit have no gain in the header",
+    "amplitude_implausible": "amplitude_mv is over quality.amplitude.limit or under quality.amplitude.least",
     "einthoven_mismatch": "einthoven_mv is over quality.einthoven.limit",
+    "goldberger_mismatch": "goldberger_mv is over quality.goldberger.limit",
+    "arms_exchanged": "arm_reversal is over quality.reversal.limit",
+    "copied_leads": "more leads than quality.copied.limit repeat another",
     "baseline_wander": "wander_mv is over quality.wander.limit",
     "mains_noise": "mains_mv is over quality.mains.limit",
     "clipped": "clipped_share is over quality.clipped.limit",
@@ -31,25 +40,33 @@ FLAGS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Rule:
-    """A reason, the section of quality that rules it, the column that it is about, and how a breach is told."""
+    """A reason, the section of quality that rules it, and the column that it is about."""
 
     reason: str
     section: str
     column: str
-    detail: str
+    two_sided: bool = False
+    """Whether the section has a `least` too."""
 
 
+PADDING = (Rule("padding", "padding", "padding_share"),)
 BEFORE_FILTER = (
-    Rule("nan_samples", "missing", "nan_share", "{:.4f} of a lead is missing"),
-    Rule("flat_lead", "flat", "flat_leads", "{:.0f} leads without signal"),
-    Rule("saturated", "saturated", "rail_share", "{:.4f} of a lead at the rail"),
-    Rule("spikes", "spikes", "spike_count", "{:.0f} spikes in a lead"),
-    Rule("checksum_mismatch", "checksum", "checksum_errors", "{:.0f} leads"),
-    Rule("einthoven_mismatch", "einthoven", "einthoven_mv", "I + III - II is {:.3f} mV"),
-    Rule("baseline_wander", "wander", "wander_mv", "{:.3f} mV"),
-    Rule("mains_noise", "mains", "mains_mv", "{:.3f} mV"),
+    Rule("nan_samples", "missing", "nan_share"),
+    Rule("flat_lead", "flat", "flat_leads"),
+    Rule("saturated", "saturated", "rail_share"),
+    Rule("cut_off", "cut_off", "cut_off_samples"),
+    Rule("spikes", "spikes", "spike_count"),
+    Rule("checksum_mismatch", "checksum", "checksum_errors"),
+    Rule("uncalibrated", "calibration", "uncalibrated_leads"),
+    Rule("amplitude_implausible", "amplitude", "amplitude_mv", two_sided=True),
+    Rule("einthoven_mismatch", "einthoven", "einthoven_mv"),
+    Rule("goldberger_mismatch", "goldberger", "goldberger_mv"),
+    Rule("arms_exchanged", "reversal", "arm_reversal"),
+    Rule("copied_leads", "copied", "copied_leads"),
+    Rule("baseline_wander", "wander", "wander_mv"),
+    Rule("mains_noise", "mains", "mains_mv"),
 )
-AFTER_FILTER = (Rule("clipped", "clipped", "clipped_share", "{:.4f} of all values"),)
+AFTER_FILTER = (Rule("clipped", "clipped", "clipped_share"),)
 
 
 def judge(
@@ -57,23 +74,23 @@ def judge(
 ) -> list[str]:
     """The flags of limits passed by a record that is kept as it is. Raises Unreadable where one rules it out.
 
-    `findings` are needed where a rule allows repair. What is not known (NaN) passes no limit.
+    `findings` are needed where leads at the rail may be masked. What is not known (NaN) passes no limit.
     """
     kept = []
     for rule in rules:
         policy, value = getattr(config, rule.section), values[rule.column]
-        if not value > policy.limit:
+        if not (value > policy.limit or (rule.two_sided and value < policy.least)):
             continue
         if policy.action == "keep":
             kept.append(rule.reason)
-        elif policy.action == "reject" or findings is None or _extent(rule, findings) > policy.repair_limit:
-            raise Unreadable(rule.reason, rule.detail.format(value))
+        elif policy.action == "reject" or _extent(rule, value, findings) > policy.repair_limit:
+            raise Unreadable(rule.reason, flag_text(rule.reason, value))
     return kept
 
 
-def _extent(rule: Rule, findings: Findings) -> float:
+def _extent(rule: Rule, value: float, findings: Findings | None) -> float:
     """How much there is to repair, in the unit of repair_limit."""
-    return float(findings.saturated.sum()) if rule.section == "saturated" else findings.values[rule.column]
+    return float(findings.saturated.sum()) if findings and rule.section == "saturated" else value
 
 
 def mend(

@@ -9,12 +9,12 @@ package, after the same strict reading of the header.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from peace.data.signal.converter import Converter, converter_of
 from peace.data.signal.decode import FORMATS, MISSING, bytes_of, decode, values_in
 from peace.data.signal.files import opened, read
 from peace.data.signal.header import MAX_SAMPLES, Header, SignalLine, parse_header
@@ -39,6 +39,8 @@ class Recording:
     """Samples of each lead on disk: more than `samples` has where only the beginning was read."""
     checksum_errors: int | None = None
     """Leads whose samples do not add up to the header's checksum; None where that was not looked at."""
+    converter: Converter | None = None
+    """How the samples were stored; None where that is not known, or differs from segment to segment."""
 
 
 def read_record(path: Path, seconds: float | None = None) -> Recording:
@@ -76,7 +78,9 @@ def _read_single(record: Path, header: Header, most: int | None) -> Recording:
     length = header.n_samples or 0  # without a number, the check of the files refuses
     frames = length if most is None else min(length, most)
     samples = read_through_wfdb(record, header, frames)
-    return Recording(tuple(item.lead for item in header.signals), header.rate, samples, length)
+    return Recording(
+        tuple(item.lead for item in header.signals), header.rate, samples, length, None, converter_of(header.signals)
+    )
 
 
 def _is_plain(signals: tuple[SignalLine, ...]) -> bool:
@@ -87,7 +91,7 @@ def _is_plain(signals: tuple[SignalLine, ...]) -> bool:
 
 def _read_plain(folder: Path, header: Header, most: int | None) -> Recording:
     first, n_leads = header.signals[0], len(header.signals)
-    baseline, factor = _scales(tuple((item.baseline, item.unit_mv / item.gain) for item in header.signals))
+    converter = converter_of(header.signals)
     with opened(f"{folder}/{first.file}", "missing_signal") as (file, size):
         length = _checked_length(size - first.offset, header)
         frames = length if most is None else min(length, most)
@@ -99,17 +103,10 @@ def _read_plain(folder: Path, header: Header, most: int | None) -> Recording:
     if len(raw) < needed:
         raise Unreadable("truncated_signal", f"{first.file} gave {len(raw)} of {needed} bytes")
     digital = decode(raw, first.format, frames * n_leads).reshape(frames, n_leads)
-    samples, sums = to_millivolts(digital, MISSING[first.format], baseline, factor)
+    samples, sums = to_millivolts(digital, MISSING[first.format], *converter.scales)
     errors = _checksum_errors(sums, header) if frames == length else None
-    return Recording(tuple(item.lead for item in header.signals), header.rate, samples, length, errors)
-
-
-@lru_cache(maxsize=256)
-def _scales(leads: tuple[tuple[int, float], ...]) -> npt.NDArray[np.float64]:
-    """Rows (2, leads) of baseline and millivolts in a step."""
-    scales = np.array(leads, np.float64).T.copy()
-    scales.setflags(write=False)
-    return scales
+    leads = tuple(item.lead for item in header.signals)
+    return Recording(leads, header.rate, samples, length, errors, converter)
 
 
 def _checksum_errors(sums: npt.NDArray[np.int64], header: Header) -> int | None:
@@ -159,7 +156,9 @@ def _read_segments(record: Path, header: Header, most: int | None) -> Recording:
     together = np.full((frames, len(leads)), np.nan)
     for start, part in parts:
         together[start : start + len(part.samples), [leads.index(lead) for lead in part.leads]] = part.samples
-    return Recording(leads, header.rate, together, length)
+    stored = {(part.leads, part.converter) for _, part in parts}
+    same = len(stored) == 1 and parts[0][1].leads == leads
+    return Recording(leads, header.rate, together, length, None, parts[0][1].converter if same else None)
 
 
 def _segment(record: Path, whole: Header, samples: int, most: int) -> Recording:

@@ -97,29 +97,62 @@ def _size(builder: Any, value: Any) -> Any:
 
 
 @compiled
+def _compare(samples: Any, begin: int, end: int, state: Any) -> None:
+    """Bring up to date with rows `begin` to `end`: sum and number of squares of I + III - II, the largest departure of
+    an augmented lead, and the sums of products and squares of every second change of I and of V5 + V6."""
+    squares, known, departure, both, first, last = state
+    for time in range(begin, end):
+        one, two = samples[time, 0], samples[time, 1]
+        error = one + samples[time, 2] - two
+        if error == error:
+            squares += error * error
+            known += 1.0
+        right, left = abs(samples[time, 3] + (one + two) / 2), abs(samples[time, 4] - one + two / 2)
+        foot = abs(samples[time, 5] - two + one / 2)
+        if right > departure or left > departure or foot > departure:
+            for off in (right, left, foot):
+                if off > departure:
+                    departure = off
+    for time in range(begin, end - 1, 2):
+        change = samples[time + 1, 0] - samples[time, 0]
+        lateral = samples[time + 1, 10] + samples[time + 1, 11] - samples[time, 10] - samples[time, 11]
+        both += change * lateral
+        first += change * change
+        last += lateral * lateral
+    state[:] = squares, known, departure, both, first, last
+
+
+@compiled
 def survey(samples: Any, rail: float, block: int, probe: Any) -> Any:
     """One look at C-ordered (samples, 12) in mV, missing values (NaN) counting as 0 in sums.
 
     Gives the figures (8, 12): lowest, highest, largest change from one sample to the next, missing samples, samples at
     or beyond the rail, the sum of the last block, and the sums weighted by each row of `probe` (2, samples); the
-    standard deviation (12,) of the means of whole blocks of `block` samples, NaN for less than two; and the mean square
-    of I + III - II where all three are known, NaN where they never are.
+    standard deviation (12,) of the means of whole blocks of `block` samples, NaN for less than two; the peak to peak
+    (12,) that a quarter of the blocks exceed, which neither a slow baseline nor a single artefact moves; and how the
+    leads contradict each other (3,): the mean square of I + III - II, the largest departure of aVR, aVL and aVF from
+    what I and II make them, and the correlation of I with V5 + V6 by every second change from one sample to the next.
     """
     n_samples = len(samples)
-    found, sums = np.zeros((N_FIGURES, N_LEADS)), np.empty((n_samples // block, N_LEADS))
-    found[LOWEST], found[HIGHEST] = np.inf, -np.inf
+    n_blocks = n_samples // block
+    found, sums, heights = np.zeros((N_FIGURES, N_LEADS)), np.empty((N_LEADS, n_blocks)), np.empty((N_LEADS, n_blocks))
+    lowest, highest, state = np.full(N_LEADS, np.inf), np.full(N_LEADS, -np.inf), np.zeros(6)
     for start in range(0, n_samples, block):
-        found[TOTAL] = 0.0
+        found[TOTAL], found[LOWEST], found[HIGHEST] = 0.0, np.inf, -np.inf
         gauge(samples, start, min(start + block, n_samples), rail, probe, found)
-        if start + block <= n_samples:
-            sums[start // block] = found[TOTAL]
-    spread = np.full(N_LEADS, np.nan)
-    for lead in range(N_LEADS if len(sums) > 1 else 0):
-        spread[lead] = sums[:, lead].std() / block
-    squares, known = 0.0, 0
-    for time in range(n_samples):
-        error = samples[time, 0] + samples[time, 2] - samples[time, 1]
-        if error == error:
-            squares += error * error
-            known += 1
-    return found, spread, squares / known if known else np.nan
+        _compare(samples, start, min(start + block, n_samples), state)  # while the block is at hand
+        for lead in range(N_LEADS):
+            lowest[lead] = min(lowest[lead], found[LOWEST, lead])
+            highest[lead] = max(highest[lead], found[HIGHEST, lead])
+            if start + block <= n_samples:
+                heights[lead, start // block] = found[HIGHEST, lead] - found[LOWEST, lead]
+                sums[lead, start // block] = found[TOTAL, lead]
+    found[LOWEST], found[HIGHEST] = lowest, highest
+    spread, height = np.full(N_LEADS, np.nan), highest - lowest
+    for lead in range(N_LEADS if n_blocks > 1 else 0):
+        spread[lead] = sums[lead].std() / block
+        height[lead] = np.sort(heights[lead])[3 * n_blocks // 4]
+    squares, known, departure, both, first, last = state
+    power = np.sqrt(first * last)
+    alike = both / power if power > 0 else np.nan
+    return found, spread, height, (squares / known if known else np.nan, departure, alike)

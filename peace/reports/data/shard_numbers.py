@@ -19,7 +19,7 @@ from peace.core.storage import opened
 from peace.data.cohorts import COHORTS
 from peace.data.shards import ShardSet, schema
 from peace.data.signal import LEADS, QUALITY
-from peace.data.signal.quality_policy import AFTER_FILTER, BEFORE_FILTER
+from peace.data.signal.quality_policy import AFTER_FILTER, BEFORE_FILTER, PADDING
 from peace.reports.data.numbers import distribution, histogram, population, population_numbers
 
 PLAIN = ("record_id", "patient_id", "cohort", "split", "age_days", "sex", "labels", "n_samples", "flags")
@@ -168,14 +168,14 @@ def _quality(
     table: pa.Table, edges: Mapping[str, npt.NDArray[np.floating]], limits: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Distribution of each column, its meaning, limit and action."""
-    rules = {rule.column: rule for rule in (*BEFORE_FILTER, *AFTER_FILTER)}
+    rules = {rule.column: rule for rule in (*PADDING, *BEFORE_FILTER, *AFTER_FILTER)}
     numbers: dict[str, Any] = {}
     for name, meaning in QUALITY.items():
         values = _column(table, name)
         entry = {"meaning": meaning, "limit": None, "action": None, "over_limit": None, **distribution(values)}
         if name in rules:
             policy = limits[rules[name].section]
-            over = int((values > policy["limit"]).sum())
+            over = int(((values > policy["limit"]) | (values < policy.get("least", -np.inf))).sum())
             entry |= {"limit": policy["limit"], "action": policy["action"], "over_limit": over}
         if name in edges:
             counts = histogram(values, edges[name])

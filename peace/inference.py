@@ -191,7 +191,11 @@ class Predictor:
             found.append("samples at the recorder's limit: an electrode may have been off")
         if record.quality["repaired_share"] > 0:
             found.append(f"{record.quality['repaired_share']:.1%} of a lead has been interpolated")
-        found += [FLAGS[flag] for flag in record.flags if flag != "saturated" and not flag.endswith("_filled")]
+        found += [
+            record.notes.get(flag, FLAGS[flag])
+            for flag in record.flags
+            if flag != "saturated" and not flag.endswith("_filled")
+        ]
         if self.meta.thresholds is None:
             found.append("the model has no thresholds: none were fitted on validation data")
         return found

@@ -8,7 +8,8 @@ from peace.core.lazy import lazily
 
 if TYPE_CHECKING:
     from peace.data.signal.condition import Conditioned, condition_file, n_samples_of
-    from peace.data.signal.leads import LEADS, NINE, lead_index
+    from peace.data.signal.lead_names import LEADS, lead_index
+    from peace.data.signal.leads import NINE
     from peace.data.signal.quality import QUALITY
     from peace.data.signal.quality_policy import FLAGS
     from peace.data.signal.reader import Recording, read_header, read_record
@@ -35,14 +36,14 @@ __getattr__ = lazily(
     {
         "Conditioned": "condition",
         "FLAGS": "quality_policy",
-        "LEADS": "leads",
+        "LEADS": "lead_names",
         "NINE": "leads",
         "QUALITY": "quality",
         "REASONS": "unreadable",
         "Recording": "reader",
         "Unreadable": "unreadable",
         "condition_file": "condition",
-        "lead_index": "leads",
+        "lead_index": "lead_names",
         "n_samples_of": "condition",
         "read_header": "reader",
         "read_record": "reader",

@@ -1,5 +1,6 @@
 """The one path from a record to the array that models see. Shards, adaptation and inference call `condition_file`.
 
+Before these steps, absent limb leads are computed from two others, and signals besides the twelve leads are left out.
 Steps, in this order: leads by name; the first `signal.seconds` and what of `signal.margin_seconds` follows;
 length, quality and what the limits on it ask for; zero-phase filter of the cohort at the recorded rate; polyphase
 resampling; crop or zero-padding; whole microvolts.
@@ -8,7 +9,8 @@ resampling; crop or zero-padding; whole microvolts.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +20,7 @@ import numpy.typing as npt
 from peace.config import LeadsConfig, QualityConfig, SignalConfig
 from peace.data.signal.filters import HIGHEST_SHARE, cascade, ratio, reflection, resample, zero_phase
 from peace.data.signal.kernel import to_microvolts, totals
-from peace.data.signal.leads import LEADS, arrange
+from peace.data.signal.leads import LEADS, arrange, choose
 from peace.data.signal.quality import measure
 from peace.data.signal.quality_policy import AFTER_FILTER, BEFORE_FILTER, FLAGS, judge, mend
 from peace.data.signal.reader import Recording, read_record
@@ -46,6 +48,8 @@ class Conditioned:
     """The columns of peace.data.signal.quality.QUALITY."""
     flags: tuple[str, ...] = ()
     """Limits passed and repairs made: keys of peace.data.signal.quality_policy.FLAGS, in its order."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """By flag, in words, which leads it is about."""
 
     @cached_property
     def totals(self) -> tuple[Whole, Whole, Whole, Whole]:
@@ -70,7 +74,8 @@ def condition(
     recording: Recording, cohort: str, signal: SignalConfig, leads: LeadsConfig, quality: QualityConfig
 ) -> Conditioned:
     """Condition a recording: see the module. Raises Unreadable with the reason."""
-    positions, mask = arrange(recording.leads, leads)
+    recording, notes = _twelve(recording)
+    positions, mask = arrange(recording.leads, leads, notes.get("extra_leads", ""))
     rate = recording.rate
     _refuse_short(recording, quality)
     n_window = min(len(recording.samples), max(1, round(signal.seconds * rate)))
@@ -94,8 +99,17 @@ def condition(
     stored, n_samples, values["clipped_share"] = _microvolts(
         resample(filtered, rate, signal.rate, n_samples_of(signal)), n_window, rate, signal
     )
-    flags += repairs + judge(AFTER_FILTER, values, quality)
-    return Conditioned(stored, mask, n_samples, values, tuple(name for name in FLAGS if name in flags))
+    flags += [*notes, *repairs, *judge(AFTER_FILTER, values, quality)]
+    return Conditioned(stored, mask, n_samples, values, tuple(name for name in FLAGS if name in flags), notes)
+
+
+def _twelve(recording: Recording) -> tuple[Recording, Mapping[str, str]]:
+    """The recording without extra signals, with derived limb leads, and what is to be told of that, by flag."""
+    chosen = choose(recording.leads)
+    if chosen is None:
+        return recording, {}
+    names = tuple(LEADS[lead] for lead in chosen.leads)
+    return replace(recording, leads=names, samples=chosen.of(recording.samples)), chosen.notes
 
 
 def _refuse_short(recording: Recording, quality: QualityConfig) -> None:

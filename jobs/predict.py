@@ -4,7 +4,8 @@
     peace predict *.hea --model models:/peace12@candidate --json
 
 It starts no cluster and, with a directory as model, touches no tracking store. --cohort names the filter of the model's
-recipe: zzu (default) and ptbxl take 50 Hz mains out, mimic 60 Hz, other none.
+recipe: zzu (default) and ptbxl take 50 Hz mains out, mimic 60 Hz, other none. Records whose files are links into a
+store (git-annex, DataLad, a hub's cache) want links.stores=[FOLDER].
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ def identity(args: argparse.Namespace) -> dict[str, Any]:
 
 def work(job: Job) -> dict[str, Any]:
     """Answer for each record in the order given. Raises DataError where none could be read."""
+    from peace.data.signal.files import allow_links
+
     args = job.args
+    allow_links(job.config.links.stores)
     with _checkpoint(args.model, job.config) as place:
         from peace.inference import Predictor
 
@@ -145,7 +149,7 @@ VERB = Verb(
     add_arguments=add_arguments,
     work=work,
     tables=tables,
-    sections=(),
+    sections=("links",),
     identity=identity,
     final=False,
     tracked=False,

@@ -13,6 +13,7 @@ from peace.config.base import Section
 from peace.config.data import (
     LabelsConfig,
     LeadsConfig,
+    LinksConfig,
     PreprocessConfig,
     ReportConfig,
     SignalConfig,
@@ -84,6 +85,7 @@ class Config(Section):
     labels: LabelsConfig = LabelsConfig()
     split: SplitConfig = SplitConfig()
     leads: LeadsConfig = LeadsConfig()
+    links: LinksConfig = LinksConfig()
     signal: SignalConfig = SignalConfig()
     quality: QualityConfig = QualityConfig()
     preprocess: PreprocessConfig = PreprocessConfig()

@@ -22,6 +22,8 @@ from peace.data.signal.lead_names import read_name
 from peace.data.signal.unreadable import Unreadable
 
 FALLBACK_FORMATS = frozenset({8, 310, 311, 508, 516, 524}) | FORMATS
+PREFIX = "peace-wfdb-"
+"""Of the folders in which headers are written for wfdb."""
 
 
 def common_frame(header: Header) -> int:
@@ -72,7 +74,7 @@ def read_through_wfdb(
     A signal with another number of values a frame than `per_frame` is averaged over each frame, and repeated.
     Raises Unreadable with the reason.
     """
-    with tempfile.TemporaryDirectory(prefix="peace-wfdb-") as place:
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as place:
         _write_header(Path(place), folder, header, n_frames)
         columns = _read(Path(place) / "r", frames)
     counts = [item.per_frame * frames for item in header.signals]

@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -23,7 +24,7 @@ from peace.data.cohorts.manifest import manifest_table
 from peace.data.labels import load_label_set
 from peace.data.shards import Recipe, build_part
 from peace.data.shards.codec import decode_signals
-from peace.data.signal import REASONS
+from peace.data.signal import REASONS, wfdb_fallback
 from peace.data.splits import split_patients
 
 MEGABYTES = 256  # that a damaged file may cost above what a sound one takes
@@ -31,6 +32,7 @@ MOST_RECORDS = 20
 
 PLACE = Path(sys.argv[1]).resolve()
 CODE = tuple({os.path.realpath(path) for path in (sys.prefix, sys.base_prefix, str(Path(__file__).parents[1]))})
+HEADERS = os.path.join(os.path.realpath(tempfile.gettempdir()), wfdb_fallback.PREFIX)  # links in there are resolved
 CONFIG = load_config("paper", None, ["leads.require=9"])
 LABELS = load_label_set("peace12")
 RECIPE = Recipe(CONFIG.signal, CONFIG.leads, CONFIG.quality)
@@ -47,7 +49,7 @@ def watch(event: str, args: tuple[Any, ...]) -> None:
     path = os.path.realpath(name)
     if flags & os.O_NOFOLLOW:  # a link would not have been opened
         path = os.path.join(os.path.realpath(os.path.dirname(name)), os.path.basename(name))
-    if not path.startswith((f"{PLACE}/root/", f"{PLACE}/out/", *(f"{code}/" for code in CODE))):
+    if not path.startswith((f"{PLACE}/root/", f"{PLACE}/out/", HEADERS, *(f"{code}/" for code in CODE))):
         outside.append(path)
 
 

@@ -5,7 +5,8 @@
 
 It starts no cluster and, with a directory as model, touches no tracking store. --cohort names the filter of the model's
 recipe: zzu (default) and ptbxl take 50 Hz mains out, mimic 60 Hz, other none. What cannot be read is refused with the
-reason and the rest is answered; where nothing is answered the exit code is 2.
+reason and the rest is answered; where nothing is answered the exit code is 2. Records whose files are links into a
+store (git-annex, DataLad, a hub's cache) want links.stores=[FOLDER].
 """
 
 from __future__ import annotations
@@ -61,7 +62,10 @@ def identity(args: argparse.Namespace) -> dict[str, Any]:
 
 def work(job: Job) -> dict[str, Any]:
     """Answer for each record in the order given. Raises DataError where none could be read."""
+    from peace.data.signal.files import allow_links
+
     args = job.args
+    allow_links(job.config.links.stores)
     records = record_paths(args.records, args.list)
     if not records:
         raise ConfigError("no record is named: give files, folders or patterns, or a --list that is not empty")
@@ -173,7 +177,7 @@ VERB = Verb(
     add_arguments=add_arguments,
     work=work,
     tables=tables,
-    sections=(),
+    sections=("links",),
     settings=("tracking.uri",),
     identity=identity,
     final=False,

@@ -60,10 +60,12 @@ def work(job: Job) -> dict[str, Any]:
     from peace.data.shards import Recipe, finish
     from peace.data.shards.partition import finished_parts, plan_parts, row_keys, rows_per_part
     from peace.data.signal import n_samples_of
+    from peace.data.signal.files import allow_links
     from peace.data.splits import check_patients
     from peace.reports.data import write_shard_report
 
     config = job.config
+    allow_links(config.links.stores)  # the report reads records too
     label_set = load_label_set(config.labels.set)
     manifest = read_manifests(job.args.manifest, label_set.labels)
     check_patients(manifest)
@@ -86,7 +88,7 @@ def work(job: Job) -> dict[str, Any]:
         try:
             with ray_session(config.ray):
                 started = time.perf_counter()
-                done += _on_ray_data(manifest, keys, missing, recipe, job.out)
+                done += _on_ray_data(manifest, keys, missing, recipe, job.out, config.links.stores)
                 speed = _speed(sum(len(part.rows) for part in missing), time.perf_counter() - started)
         finally:
             _clear_the_rest(job.out, parts)  # what killed workers had half written
@@ -191,7 +193,7 @@ def _earlier_speed(out: Path) -> dict[str, Any]:
 
 
 def _on_ray_data(
-    manifest: pd.DataFrame, keys: Any, parts: Sequence[Part], recipe: Recipe, out: Path
+    manifest: pd.DataFrame, keys: Any, parts: Sequence[Part], recipe: Recipe, out: Path, stores: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     """The done file of every shard, as they come. One Arrow block is one task, which makes a few shards."""
     import ray
@@ -206,7 +208,7 @@ def _on_ray_data(
         ray.remote(_load_kernels).options(scheduling_strategy="SPREAD").remote(recipe)
     worker: Any = make_shards
     shards = ray.data.from_arrow([_block(manifest, keys, share) for share in shares]).map_batches(
-        worker, batch_size=None, batch_format="pyarrow", fn_kwargs={"recipe": recipe, "out": out}
+        worker, batch_size=None, batch_format="pyarrow", fn_kwargs={"recipe": recipe, "out": out, "stores": stores}
     )
     shards.context.target_max_block_size = 1  # a shard is told of when it is made, not when its task ends
     bar: tqdm[Any] = progress(None, "preprocess", total=sum(len(part.rows) for part in parts))
@@ -251,14 +253,16 @@ def _block(manifest: pd.DataFrame, keys: Any, share: Sequence[Part]) -> pa.Table
     return table.append_column("key", pa.array(keys[rows], pa.uint64())).append_column("part", pa.array(names))
 
 
-def make_shards(batch: Any, recipe: Recipe, out: Path) -> Iterator[Any]:
+def make_shards(batch: Any, recipe: Recipe, out: Path, stores: Sequence[str] = ()) -> Iterator[Any]:
     """Runs in a worker: make the shards whose records are this Arrow table; gives a table of one row about each."""
     from itertools import groupby
 
     import pyarrow as pa
 
     from peace.data.shards import build_part
+    from peace.data.signal.files import allow_links
 
+    allow_links(stores)
     for (name, split), group in groupby(batch.to_pylist(), key=lambda row: (row["part"], row["split"])):
         rows, error = list(group), ""
         try:
@@ -288,7 +292,7 @@ VERB = Verb(
     add_arguments=add_arguments,
     work=work,
     tables=tables,
-    sections=("labels", "signal", "leads", "quality", "preprocess"),
+    sections=("labels", "signal", "leads", "links", "quality", "preprocess"),
     settings=("report", "ray", "index.max_excluded"),
     identity=identity,
     final=False,

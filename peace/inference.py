@@ -193,7 +193,8 @@ class Predictor:
             found.append(f"{seconds:.1f} s long: the model was trained on {self.signal.seconds:g} s")
         if record.quality["rail_share"] > 0 and "saturated" not in record.flags:
             found.append("samples at the recorder's limit: an electrode may have been off")
-        found += flag_texts(record.flags, record.quality)
+        told = flag_texts(record.flags, record.quality)
+        found += [record.notes.get(flag, text) for flag, text in zip(record.flags, told, strict=True)]
         if self.meta.thresholds is None:
             found.append("the model has no thresholds: none were fitted on validation data")
         elif cohort not in self.meta.cohort.split(","):

@@ -31,8 +31,10 @@ def work(job: Job) -> dict[str, Any]:
     from jobs.indexing.settled import settled_patients
     from peace.data.cohorts.validation import check_tree
     from peace.data.labels import load_label_set
+    from peace.data.signal.files import allow_links
 
     args = job.args
+    allow_links(job.config.links.stores)
     if is_remote(args.root):
         raise ConfigError(f"--root {args.root}: `peace index --check` looks at a local or mounted tree")
     labels = load_label_set(job.config.labels.set)
@@ -83,7 +85,7 @@ CHECK = Verb(
     add_arguments=lambda parser: None,  # those of `peace index`
     work=work,
     tables=tables,
-    sections=("labels", "split", "index", "leads"),
+    sections=("labels", "split", "index", "leads", "links"),
     overrides=overrides,
     identity=lambda args: {"cohort": args.cohort, "root": str(args.root.absolute()), "check": args.check},
     final=False,

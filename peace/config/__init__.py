@@ -4,6 +4,7 @@ from peace.config.base import Section
 from peace.config.data import (
     LabelsConfig,
     LeadsConfig,
+    LinksConfig,
     PreprocessConfig,
     SignalConfig,
     SplitConfig,
@@ -37,6 +38,7 @@ __all__ = [
     "GateConfig",
     "LabelsConfig",
     "LeadsConfig",
+    "LinksConfig",
     "ModelConfig",
     "ObjectiveConfig",
     "PreprocessConfig",

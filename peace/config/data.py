@@ -69,6 +69,14 @@ class LeadsConfig(Section):
     require: Literal[12, 9] = Field(12, description="9 admits records without V2, V4, V6, with a lead mask")
 
 
+class LinksConfig(Section):
+    """Links among the files of a tree. One that leads out of its record's own folder is refused."""
+
+    stores: tuple[str, ...] = Field(
+        (), description="folders into which links may lead: the store of git-annex, DataLad, DVC or a hub's cache"
+    )
+
+
 class FilterConfig(Section):
     """What is filtered out of a recording, all of it zero-phase (method: 0.5 Hz high-pass, 100 Hz low-pass, notch)."""
 

@@ -14,6 +14,7 @@ from peace.config.data import (
     IndexConfig,
     LabelsConfig,
     LeadsConfig,
+    LinksConfig,
     PreprocessConfig,
     ReportConfig,
     SignalConfig,
@@ -88,6 +89,7 @@ class Config(Section):
     split: SplitConfig = SplitConfig()
     index: IndexConfig = IndexConfig()
     leads: LeadsConfig = LeadsConfig()
+    links: LinksConfig = LinksConfig()
     signal: SignalConfig = SignalConfig()
     quality: QualityConfig = QualityConfig()
     preprocess: PreprocessConfig = PreprocessConfig()

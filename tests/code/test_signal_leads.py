@@ -63,9 +63,10 @@ def test_names_that_are_no_lead_of_ours(name: str) -> None:
 @pytest.mark.parametrize(
     ("names", "reason"),
     [
-        ((*LEADS[:11], "V7"), "unknown_lead"),
+        ((*LEADS[:11], "V7"), "missing_lead"),
         ((*LEADS[:11], "v5"), "duplicate_lead"),
         ((*LEADS[:11],), "missing_lead"),
+        (("I", *("MLII",) * 11), "missing_lead"),
         (NINE, "missing_lead"),
     ],
 )

@@ -67,7 +67,7 @@ def done(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_kept_and_rejected_are_all_that_index_kept(done: Path) -> None:
     result = result_of(done)
     assert result["rejected"] == {
-        "missing_signal": 1, "truncated_signal": 1, "missing_header": 1, "unknown_lead": 1, "duplicate_lead": 1,
+        "missing_signal": 1, "truncated_signal": 1, "missing_header": 1, "missing_lead": 1, "duplicate_lead": 1,
         "flat_lead": 1, "nan_samples": 1,
     }  # fmt: skip
     assert result["kept"] == 33

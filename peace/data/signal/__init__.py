@@ -8,7 +8,8 @@ from peace.core.lazy import lazily
 
 if TYPE_CHECKING:
     from peace.data.signal.condition import Conditioned, condition_file, n_samples_of, without_leads
-    from peace.data.signal.leads import LEADS, NINE, lead_index
+    from peace.data.signal.lead_names import LEADS, lead_index
+    from peace.data.signal.leads import NINE
     from peace.data.signal.quality import QUALITY
     from peace.data.signal.quality_policy import FLAGS
     from peace.data.signal.reader import Recording, read_header, read_record
@@ -39,7 +40,7 @@ __getattr__ = lazily(
     {
         "Conditioned": "condition",
         "FLAGS": "quality_policy",
-        "LEADS": "leads",
+        "LEADS": "lead_names",
         "NINE": "leads",
         "QUALITY": "quality",
         "REASONS": "unreadable",
@@ -48,7 +49,7 @@ __getattr__ = lazily(
         "condition_file": "condition",
         "flag_text": "texts",
         "flag_texts": "texts",
-        "lead_index": "leads",
+        "lead_index": "lead_names",
         "n_samples_of": "condition",
         "read_header": "reader",
         "read_record": "reader",

@@ -1,15 +1,16 @@
 """The one path from a record to the array that models see. Shards, adaptation and inference call `condition_file`.
 
-Steps, in this order: leads by name; padding at the ends cut off; the first `signal.seconds` and what of
-`signal.margin_seconds` follows; length, empty leads, quality and what the limits on it ask for; zero-phase filter of
-the cohort at the recorded rate; polyphase resampling; crop or zero-padding; whole microvolts.
+Absent limb leads are first computed from two others, and signals besides the twelve leads are left out. Steps, in this
+order: leads by name; padding at the ends cut off; the first `signal.seconds` and what of `signal.margin_seconds`
+follows; length, empty leads, quality and what the limits on it ask for; zero-phase filter of the cohort at the recorded
+rate; polyphase resampling; crop or zero-padding; whole microvolts.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from peace.data.signal.absent import without_empty_leads
 from peace.data.signal.converter import NO_RAILS, Rails
 from peace.data.signal.filters import HIGHEST_SHARE, cascade, ratio, reflection, resample, zero_phase
 from peace.data.signal.kernel import to_microvolts, totals
-from peace.data.signal.leads import LEADS, arrange
+from peace.data.signal.leads import LEADS, arrange, choose
 from peace.data.signal.padding import extent
 from peace.data.signal.quality import measure
 from peace.data.signal.quality_policy import AFTER_FILTER, BEFORE_FILTER, FLAGS, PADDING, judge, mend
@@ -50,6 +51,8 @@ class Conditioned:
     """The columns of peace.data.signal.quality.QUALITY."""
     flags: tuple[str, ...] = ()
     """Limits passed and repairs made: keys of peace.data.signal.quality_policy.FLAGS, in its order."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """By flag, in words, which leads it is about."""
 
     @cached_property
     def totals(self) -> tuple[Whole, Whole, Whole, Whole]:
@@ -74,7 +77,8 @@ def condition(
     recording: Recording, cohort: str, signal: SignalConfig, leads: LeadsConfig, quality: QualityConfig
 ) -> Conditioned:
     """Condition a recording: see the module. Raises Unreadable with the reason."""
-    positions, mask = arrange(recording.leads, leads)
+    recording, notes = _twelve(recording)
+    positions, mask = arrange(recording.leads, leads, notes.get("extra_leads", ""))
     rate, samples = recording.rate, recording.samples
     _refuse_short(len(samples), rate, quality)
     begin, end, gaps = extent(samples, round(quality.padding.least_seconds * rate))
@@ -109,8 +113,18 @@ def condition(
     stored, n_samples, values["clipped_share"] = _microvolts(
         resample(filtered, rate, signal.rate, n_samples_of(signal)), n_window, rate, signal
     )
-    flags += repairs + judge(AFTER_FILTER, values, quality)
-    return Conditioned(stored, mask, n_samples, values, tuple(name for name in FLAGS if name in flags))
+    flags += [*notes, *repairs, *judge(AFTER_FILTER, values, quality)]
+    return Conditioned(stored, mask, n_samples, values, tuple(name for name in FLAGS if name in flags), notes)
+
+
+def _twelve(recording: Recording) -> tuple[Recording, Mapping[str, str]]:
+    """The recording without extra signals, with derived limb leads, and what is to be told of that, by flag."""
+    chosen = choose(recording.leads)
+    if chosen is None:
+        return recording, {}
+    names = tuple(LEADS[lead] for lead in chosen.leads)
+    converter = recording.converter and recording.converter.of(chosen.columns, chosen.signs, len(names))
+    return replace(recording, leads=names, samples=chosen.of(recording.samples), converter=converter), chosen.notes
 
 
 def without_leads(record: Conditioned, names: Sequence[str]) -> Conditioned:

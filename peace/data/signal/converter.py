@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -32,6 +32,16 @@ class Converter:
     rails: tuple[Rails, ...]
     uncalibrated: int
     """Leads whose header gives no gain, or 0: read as 200 steps a unit."""
+
+    def of(self, columns: Sequence[int], signs: Sequence[int], n_leads: int) -> Converter:
+        """That of these columns, turned where the sign is -1; `n_leads` less these are computed and have no rails."""
+        kept = [self.rails[column] for column in columns]
+        turned = [
+            ends if sign > 0 else (frozenset(-mv for mv in ends[1]), frozenset(-mv for mv in ends[0]))
+            for ends, sign in zip(kept, signs, strict=True)
+        ]
+        rails = (*turned, *[NO_RAILS] * (n_leads - len(turned)))
+        return replace(self, scales=self.scales[:, list(columns)], rails=rails)
 
 
 def converter_of(signals: Sequence[SignalLine]) -> Converter:

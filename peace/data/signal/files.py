@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from peace.data.signal.unreadable import Unreadable
 # a pipe without a writer would hold up a plain open; has no effect on plain files
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
+_STORES: list[str] = []
+
 
 @contextmanager
 def opened(path: Path | str, reason: str) -> Iterator[tuple[int, int]]:
@@ -24,7 +26,7 @@ def opened(path: Path | str, reason: str) -> Iterator[tuple[int, int]]:
     try:
         file = _open(path)
     except (OSError, ValueError) as error:
-        raise Unreadable(reason, f"{path}: {getattr(error, 'strerror', None) or error}") from None
+        raise Unreadable(reason, f"{path}: {getattr(error, 'strerror', None) or error}{_absent(path)}") from None
     try:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
@@ -32,6 +34,11 @@ def opened(path: Path | str, reason: str) -> Iterator[tuple[int, int]]:
         yield file, status.st_size
     finally:
         os.close(file)
+
+
+def allow_links(stores: Sequence[str]) -> None:
+    """From now on, follow links of this process's records into these folders too (links.stores)."""
+    _STORES[:] = [os.path.realpath(os.path.expanduser(store)) for store in stores]
 
 
 def _open(path: Path | str) -> int:
@@ -42,17 +49,28 @@ def _open(path: Path | str) -> int:
         if error.errno != errno.ELOOP:
             raise
     target = os.path.realpath(path, strict=True)
-    if not target.startswith(os.path.join(os.path.realpath(os.path.dirname(path)), "")):
+    folders = (os.path.realpath(os.path.dirname(path)), *_STORES)
+    if not any(target.startswith(os.path.join(folder, "")) for folder in folders):
         raise Unreadable(
-            "outside_root", f"{path} is a link out of the record's folder: copy the file, or link the folder"
+            "outside_root",
+            f"{path} is a link out of the record's folder, into {os.path.dirname(target)}: copy the file, link the "
+            "folder, or name the store that links may lead to: links.stores=[FOLDER]",
         )
     return os.open(target, _FLAGS)
 
 
-def plain_size(path: Path, reason: str) -> int:
-    """Size of a plain file; raises as `opened`."""
+def _absent(path: Path | str) -> str:
+    """What may bring a file whose link leads nowhere."""
+    try:
+        return f" (a link to {os.readlink(path)}: fetch it with git annex get, datalad get or its like)"
+    except (OSError, ValueError):
+        return ""
+
+
+def plain_file(path: Path, reason: str) -> tuple[str, int]:
+    """Where a file lies, links followed, and its size; raises as `opened`."""
     with opened(path, reason) as (_, size):
-        return size
+        return os.path.realpath(path), size
 
 
 def read(file: int, size: int, offset: int = 0) -> npt.NDArray[np.uint8]:

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from peace.data.signal.lead_names import read_name
 from peace.data.signal.unreadable import Unreadable
 
 MAX_SIGNALS = 256
 MAX_SEGMENTS = 1000
-# Samples of all leads together: an hour of twelve leads at 460 Hz, 160 MB as float64. Diagnostic ECGs last seconds.
+# Values that one call reads: an hour of twelve leads at 460 Hz, 160 MB as float64. Diagnostic ECGs last seconds.
 MAX_SAMPLES = 20_000_000
 MAX_RATE = 100_000.0
-MAX_FRAME = 64
+MAX_FRAME = 1000  # a second at 1,000 Hz: EDF keeps such blocks, and converters hand them on
 LONGEST_NUMBER = 12
 DEFAULT_RATE = 250.0
 DEFAULT_GAIN = 200.0
@@ -28,7 +29,11 @@ GAIN_RANGE = (1e-6, 1e12)
 
 NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?"
 INTEGER = r"[-+]?\d{1,12}"
-NAME = re.compile(r"([-\w]+)(?:/(\d{1,9}))?", re.ASCII)
+# PhysioNet's Challenges write r.mat: the ending of the signal file is no part of the name.
+NAME = re.compile(r"([-\w]+)(?:\.(?:mat|dat|hea))?(?:/(\d{1,9}))?", re.ASCII)
+LINE_END = re.compile(r"[\r\n]+")
+# DOS editors end a text with Ctrl-Z, some of them fill the last block with zeros.
+TEXT_END = "\x1a\0 \t\r\n"
 RATE = re.compile(rf"({NUMBER})(?:/-?{NUMBER}(?:\(-?{NUMBER}\))?)?", re.ASCII)
 FORMAT = re.compile(r"(\d{1,4})(?:x(\d{1,9}))?(?::(\d{1,12}))?(?:\+(\d{1,12}))?", re.ASCII)
 GAIN = re.compile(rf"([-+]?{NUMBER})(?:\(({INTEGER})\))?(?:/(\S+))?", re.ASCII)
@@ -60,11 +65,14 @@ class SignalLine(NamedTuple):
 
     @property
     def unit_mv(self) -> float:
-        """Millivolts in one physical unit of this lead. Raises Unreadable for units that are no voltage."""
-        try:
-            return UNITS_MV[self.units]
-        except KeyError:
-            raise Unreadable("unknown_units", f"lead {self.lead} is in {self.units!r}") from None
+        """Millivolts in one physical unit of this lead; 1 for a signal in units of its own, such as RESP in Ohm.
+
+        Raises Unreadable where one of the twelve leads is in units that are no voltage.
+        """
+        scale = UNITS_MV.get(self.units)
+        if scale is None and read_name(self.lead) is not None:
+            raise Unreadable("unknown_units", f"lead {self.lead} is in {self.units!r}")
+        return 1.0 if scale is None else scale
 
 
 @dataclass(frozen=True)
@@ -77,32 +85,37 @@ class Header:
     n_samples: int | None
     signals: tuple[SignalLine, ...]
     segments: tuple[tuple[str, int], ...]
+    surplus: int = 0
+    """Lines beyond the announced number, which are not read."""
+    initial: tuple[int, ...] = ()
+    """First sample of each signal, from which formats of differences go on."""
 
 
 def parse_header(text: str) -> Header:
-    """Parse the text of a .hea file. Raises Unreadable: bad_header, outside_root, zero_length, too_large."""
-    lines = [line.strip() for line in text.splitlines()]
+    """Parse the text of a .hea file. Raises Unreadable: bad_header, outside_root.
+
+    Only CR and LF end a line, and lines beyond the announced number are not read (header(5)).
+    """
+    lines = [line.strip() for line in LINE_END.split(text.removeprefix("\ufeff").rstrip(TEXT_END))]
     lines = [line for line in lines if line and not line.startswith("#")]
     if not lines:
         raise Unreadable("bad_header", "no record line")
     record, n_segments, n_signals, rate, n_samples = _record_line(lines[0])
     expected = n_signals if n_segments is None else n_segments
-    if len(lines) - 1 != expected:
-        raise Unreadable("bad_header", f"{expected} lines announced after the first, {len(lines) - 1} found")
+    described = lines[1 : expected + 1]
+    if len(described) < expected:
+        raise Unreadable("bad_header", f"{expected} lines announced after the first, {len(described)} found")
     if n_segments is not None:
-        segments = tuple(_segment_line(line) for line in lines[1:])
-        return Header(record, rate, n_signals, n_samples, (), segments)
-    signals = tuple(_signal_line(line) for line in lines[1:])
-    frame = sum(signal.per_frame for signal in signals)
-    if n_samples is not None and n_samples * frame > MAX_SAMPLES:
-        raise Unreadable("too_large", f"{n_samples} samples of {frame} values")
-    return Header(record, rate, n_signals, n_samples, signals, ())
+        return Header(record, rate, n_signals, n_samples, (), tuple(map(_segment_line, described)))
+    signals, initial = zip(*map(_signal_line, described), strict=True)
+    return Header(record, rate, n_signals, n_samples, signals, (), len(lines) - 1 - expected, initial)
 
 
 def _record_line(line: str) -> tuple[str, int | None, int, float, int | None]:
+    """Name, number of segments, signals, rate and samples; time and date, in whatever form, decide nothing here."""
     words = line.split()
     name = NAME.fullmatch(words[0])
-    if name is None or not 2 <= len(words) <= 6 or COUNT.fullmatch(words[1]) is None:
+    if name is None or len(words) < 2 or COUNT.fullmatch(words[1]) is None:
         raise Unreadable("bad_header", f"record line {line[:80]!r}")
     n_segments = None if name[2] is None else int(name[2])
     n_signals = int(words[1])
@@ -113,11 +126,7 @@ def _record_line(line: str) -> tuple[str, int | None, int, float, int | None]:
     if len(words) > 3:
         if COUNT.fullmatch(words[3]) is None:
             raise Unreadable("bad_header", f"number of samples {words[3][:40]!r}")
-        n_samples = int(words[3])
-        if n_samples == 0:
-            raise Unreadable("zero_length", "the header announces 0 samples")
-        if n_samples * n_signals > MAX_SAMPLES:
-            raise Unreadable("too_large", f"{n_samples} samples of {n_signals} leads")
+        n_samples = int(words[3]) or None  # 0: unspecified
     return name[1], n_segments, n_signals, rate, n_samples
 
 
@@ -136,15 +145,16 @@ def _segment_line(line: str) -> tuple[str, int]:
     return words[0], int(words[1])
 
 
-def _signal_line(line: str) -> SignalLine:
+def _signal_line(line: str) -> tuple[SignalLine, int]:
+    """A lead, and its first sample."""
     words = line.split(maxsplit=8)
     if len(words) < 2:
         raise Unreadable("bad_header", f"signal line {line[:80]!r}")
     _refuse_other_folders(words[0])
     varying = [_whole(word) for word in words[5:7]]  # first sample and checksum: the rest is alike in many records
-    return SignalLine(
-        words[0], varying[1] if len(varying) > 1 else None, *_description(*words[1:5], rest=tuple(words[7:]))
-    )
+    checksum = varying[1] if len(varying) > 1 else None
+    signal = SignalLine(words[0], checksum, *_description(*words[1:5], rest=tuple(words[7:])))
+    return signal, varying[0] if varying else 0
 
 
 @lru_cache(maxsize=1024)

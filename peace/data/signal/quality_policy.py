@@ -35,6 +35,9 @@ FLAGS: dict[str, str] = {
     "baseline_wander": "wander_mv is over quality.wander.limit",
     "mains_noise": "mains_mv is over quality.mains.limit",
     "clipped": "clipped_share is over quality.clipped.limit",
+    "extra_leads": "signals besides the twelve leads were left out",
+    "leads_derived": "limb leads that the file lacks were computed from two others",
+    "lead_turned": "leads stored upside down (-aVR) were turned",
 }
 
 

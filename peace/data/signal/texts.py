@@ -48,6 +48,10 @@ TEXTS: dict[str, Text] = {
     "copied_leads": Text("copied_leads", "{:.0f} leads hold the same samples as another lead"),
     "baseline_wander": Text("wander_mv", "the baseline wanders by {:.2g} mV"),
     "mains_noise": Text("mains_mv", "mains hum of {:.2g} mV"),
+    # what a record's own notes say better, with the names of the leads
+    "extra_leads": Text("", "signals besides the twelve leads were not used"),
+    "leads_derived": Text("", "limb leads that the file lacks were computed from two others"),
+    "lead_turned": Text("", "leads stored upside down (-aVR) were turned"),
     "clipped": Text("clipped_share", "{:.2%} of all values are beyond 32.767 mV and were cut off"),
 }
 

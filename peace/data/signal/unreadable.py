@@ -6,17 +6,16 @@ from peace.core.errors import PeaceError
 
 # In the order in which they are looked for: a record that has several faults is counted under the first.
 REASONS: dict[str, str] = {
-    "missing_header": "the .hea file is not there, or is not a plain file",
+    "missing_header": "the .hea file is not there, or is not a plain file (or the path is no WFDB record)",
     "bad_header": "the header departs from the WFDB grammar, or contradicts itself",
-    "outside_root": "a signal file, or a link, leads out of the record's own folder",
+    "outside_root": "a signal file, or a link, leads out of the record's own folder and of links.stores",
     "zero_length": "the record holds no samples",
-    "too_large": "the header announces more samples than any recording of ours has",
+    "too_large": "more samples would have to be read than any recording of ours has",
     "unknown_units": "a lead is in units other than V, mV, uV or nV",
     "unsupported_format": "the samples are in a format that neither our reader nor wfdb knows",
     "missing_signal": "the signal file is not there, or is not a plain file",
     "truncated_signal": "the signal file is shorter than the header says",
     "unreadable_signal": "the signal file cannot be decoded",
-    "unknown_lead": "a lead has a name that is none of the twelve",
     "duplicate_lead": "a lead occurs twice",
     "missing_lead": "a required lead is absent, or a chest lead holds zeros throughout",
     "rate_too_low": "the sampling rate is under quality.min_rate",

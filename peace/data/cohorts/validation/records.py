@@ -157,9 +157,12 @@ def _each(work: Callable[[int], Item], items: Sequence[int], words: str) -> list
 
 
 def _content_lines(place: Path) -> list[int]:
-    """Numbers of the lines of a header that are no comments: the record's first, then one a lead."""
+    """Numbers of the lines of a header that are no comments: the record's first, then one a lead.
+
+    Reading as text has made a line feed of CR and CR LF; nothing else ends a line.
+    """
     try:
         text = place.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
-    return [n for n, line in enumerate(text.splitlines(), start=1) if line.strip() and not line.strip().startswith("#")]
+    return [n for n, line in enumerate(text.split("\n"), start=1) if line.strip() and not line.strip().startswith("#")]

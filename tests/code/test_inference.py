@@ -110,7 +110,7 @@ def test_a_short_record_is_read_with_a_warning(predictor: Predictor, tmp_path: P
 
 def test_refusals_name_the_reason(predictor: Predictor, tmp_path: Path) -> None:
     write_record(tmp_path / "six", leads=LEADS[:6])
-    write_record(tmp_path / "odd", names=[*LEADS[:6], "X9", *LEADS[7:]])
+    write_record(tmp_path / "odd", leads=[*LEADS[:6], "X9", *LEADS[7:]])
     cut = write_record(tmp_path / "cut").with_suffix(".dat")
     cut.write_bytes(cut.read_bytes()[:-5000])
     write_record(tmp_path / "alone").with_suffix(".dat").unlink()

@@ -119,7 +119,7 @@ def odd_records(folder: Path) -> list[dict[str, object]]:
     header = (folder / "r0010.hea").read_text().replace(" 750", "", 1)
     (folder / "r0010.hea").write_text(header)
     with (folder / "r0010.dat").open("ab") as stream:
-        stream.truncate(500_000_000)  # a hole: more samples than any recording has
+        stream.truncate(500_000_000)  # a hole: long, and the header does not say how long
     for number in (1, 2):
         write_record(folder / f"part{number}", seconds=3, rate=250, seed=number)
     (folder / "whole.hea").write_text("whole/2 12 250 1500\npart1 750\npart2 750\n")
@@ -132,7 +132,7 @@ def test_every_record_is_judged_as_in_its_own_place(server: S3Server, tmp_path: 
     rows = odd_records(tmp_path / "raw")
     sparse = tmp_path / "raw" / "r0010.dat"
     size = sparse.stat().st_size
-    os.truncate(sparse, 90_000_000)  # what a store must hold for a record that is too large
+    os.truncate(sparse, 90_000_000)  # what a store must hold for a long record
     upload(tmp_path / "raw", "s3://raw/odd")
     local = build_part("part-x", "train", rows, range(len(rows)), RECIPE, tmp_path / "out")
     before = server.requests

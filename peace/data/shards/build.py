@@ -100,7 +100,7 @@ def finished_part(name: str, split: str, out: Path) -> dict[str, Any] | None:
 def _conditioned(
     rows: Sequence[Mapping[str, Any]], recipe: Recipe, tally: _Tally
 ) -> Iterator[tuple[Mapping[str, Any], Conditioned]]:
-    for row, copy in brought(rows):
+    for row, copy in brought(rows, recipe.signal.seconds + recipe.signal.margin_seconds):
         try:
             record = condition_file(
                 copy or Path(row["path"]), row["cohort"], recipe.signal, recipe.leads, recipe.quality

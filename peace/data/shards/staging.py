@@ -7,6 +7,7 @@ hole, so that the reader judges it as it would in its own place.
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,9 +41,10 @@ class _Wanted:
     limit: int
 
 
-def brought(rows: Sequence[Row]) -> Iterator[tuple[Row, Path | None]]:
+def brought(rows: Sequence[Row], seconds: float | None = None) -> Iterator[tuple[Row, Path | None]]:
     """Each row, in their order, with a copy of its record that lasts until the next row is asked for.
 
+    With `seconds`, of its signal files no more comes than these first seconds take.
     None for a record that lies in a filesystem. Raises DataError where the store fails; an absent object is an absent
     file.
     """
@@ -52,7 +54,7 @@ def brought(rows: Sequence[Row]) -> Iterator[tuple[Row, Path | None]]:
     starts = range(0, len(rows), GROUP)
     with scratch() as folder:
         groups = ((rows[start : start + GROUP], folder / str(start)) for start in starts)
-        for batch in _one_ahead(batch for group, target in groups for batch in _batches(group, target)):
+        for batch in _one_ahead(batch for group, target in groups for batch in _batches(group, target, seconds)):
             for row, copy in batch:
                 yield row, copy
                 if copy is not None:
@@ -79,7 +81,7 @@ def _one_ahead(items: Iterator[Item]) -> Iterator[Item]:
             yield item
 
 
-def _batches(rows: Sequence[Row], folder: Path) -> Iterator[list[tuple[Row, Path | None]]]:
+def _batches(rows: Sequence[Row], folder: Path, seconds: float | None) -> Iterator[list[tuple[Row, Path | None]]]:
     """Rows with their copies, as many at a time as GROUP_BYTES allow. Copies lie in folders beside `folder`."""
     records = [place(row["path"]) if _is_address(row) else None for row in rows]
     copies = [_copy_of(record, Path(f"{folder}-{index}")) for index, record in enumerate(records)]
@@ -88,7 +90,7 @@ def _batches(rows: Sequence[Row], folder: Path) -> Iterator[list[tuple[Row, Path
     batch: list[tuple[Row, Path | None]] = []
     wanted: list[_Wanted] = []
     for row, (record, copy) in zip(rows, pairs, strict=True):
-        files = _signal_files(record, copy) if record is not None and copy is not None else []
+        files = _signal_files(record, copy, seconds) if record is not None and copy is not None else []
         if batch and sum(item.limit for item in [*wanted, *files]) > GROUP_BYTES:
             _fetch(wanted)
             yield batch
@@ -111,7 +113,7 @@ def _header(record: Path, copy: Path, limit: int = MAX_HEADER_BYTES + 1) -> _Wan
     return _Wanted(record.parent / name, copy.parent / name, limit)
 
 
-def _signal_files(record: Path, copy: Path) -> list[_Wanted]:
+def _signal_files(record: Path, copy: Path, seconds: float | None) -> list[_Wanted]:
     """The files that a brought header names, after its segments' headers have been brought."""
     header = _parsed(copy)
     if header is None:
@@ -126,7 +128,7 @@ def _signal_files(record: Path, copy: Path) -> list[_Wanted]:
     for part in headers:
         for item in part.signals:
             if not copy.with_name(item.file).exists():  # else a header, which is there as a whole
-                limits[item.file] = max(limits.get(item.file, 0), item.offset + _bytes(part))
+                limits[item.file] = max(limits.get(item.file, 0), item.offset + _bytes(part, seconds))
     if sum(limits.values()) > GROUP_BYTES:  # absurd offsets or segments: what is there counts
         limits = {name: min(limit, _size(record.with_name(name)) + 1) for name, limit in limits.items()}
     if sum(limits.values()) > GROUP_BYTES:
@@ -141,13 +143,16 @@ def _parsed(copy: Path) -> Header | None:
         return None  # the reader will say why
 
 
-def _bytes(header: Header) -> int:
+def _bytes(header: Header, seconds: float | None) -> int:
     """Bytes that a record's samples take at the most, and a frame more: what is longer shows as longer.
 
     Where the header does not say how many samples there are, as many as a record may have.
     """
     frame = sum(item.per_frame for item in header.signals)
     values = (MAX_SAMPLES if header.n_samples is None else header.n_samples * frame) + frame
+    if seconds is not None:
+        skew = max((item.skew for item in header.signals), default=0)
+        values = min(values, (math.ceil(seconds * header.rate) + skew + 2) * frame)
     formats = {item.format for item in header.signals}
     return max(bytes_of(form, values) if form in FORMATS else values * WIDEST_SAMPLE for form in formats)
 

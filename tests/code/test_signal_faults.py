@@ -75,6 +75,8 @@ def test_little_signal_in_much_padding_is_too_short(tmp_path: Path) -> None:
 def test_padding_before_a_long_recording_costs_no_signal(tmp_path: Path) -> None:
     long = np.concatenate([np.zeros((2000, 12)), beats(5500)])
     assert kept(tmp_path / "r", long).n_samples == 5000
+    longer = np.concatenate([np.zeros((6000, 12)), beats(9000)])  # of which the first 15 s hold 3 s of signal
+    assert kept(tmp_path / "longer", longer).n_samples == 5000
 
 
 def test_a_constant_run_inside_is_a_gap(tmp_path: Path) -> None:

@@ -70,7 +70,12 @@ def condition_file(
     path: Path, cohort: str, signal: SignalConfig, leads: LeadsConfig, quality: QualityConfig
 ) -> Conditioned:
     """Read and condition a WFDB record (path without extension, or its .hea). Raises Unreadable with the reason."""
-    return condition(read_record(path, signal.seconds + signal.margin_seconds), cohort, signal, leads, quality)
+    seconds = signal.seconds + signal.margin_seconds
+    recording = read_record(path, seconds)
+    if len(recording.samples) < recording.length:  # padding at the beginning takes the place of signal further on
+        padding = extent(recording.samples, round(quality.padding.least_seconds * recording.rate)).begin
+        recording = read_record(path, seconds + padding / recording.rate) if padding else recording
+    return condition(recording, cohort, signal, leads, quality)
 
 
 def condition(

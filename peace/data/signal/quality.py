@@ -70,6 +70,7 @@ def measure(
     found, spread, height, against = survey(window, config.saturated.rail_mv, block, probe)
     contradiction, departure, lateral = against
     n_samples, spikes = len(window), config.spikes
+    seen, drift = (found, spread) if present.all() else (found[:, present], spread[present])
     flat = present & ~(found[HIGHEST] - found[LOWEST] >= config.flat.least_mv)
     alive = present & ~flat
     spiky = _spikes(window, spikes.jump_mv) if found[JUMP].max() > spikes.jump_mv else None
@@ -77,19 +78,19 @@ def measure(
     there: list[bool] = alive.tolist()
     at_rails = math.nan if rails is None else samples_at_rails(window, lowest, highest, rails)
     values = {
-        "nan_share": float(found[MISSING][present].max() / n_samples),
+        "nan_share": float(seen[MISSING].max() / n_samples),
         "flat_leads": float(flat.sum()),
-        "rail_share": float(found[RAILED][present].max() / n_samples),
+        "rail_share": float(seen[RAILED].max() / n_samples),
         "spike_count": 0.0 if spiky is None else float(spiky.sum(axis=0).max()),
         "cut_off_samples": float(at_rails),
-        "peak_mv": max(float(np.maximum(found[HIGHEST], -found[LOWEST])[present].max()), 0.0),
+        "peak_mv": max(float(seen[HIGHEST].max()), -float(seen[LOWEST].min()), 0.0),
         "amplitude_mv": _median(height[alive]) if any(there) else math.nan,
         "einthoven_mv": math.sqrt(contradiction) if all(there[:3]) else math.nan,
         "goldberger_mv": departure if all(there[:6]) else math.nan,
         "arm_reversal": arm_reversal(window, rate) if lateral < SUSPECT and there[0] else 0.0,
         "copied_leads": float(_copies(window, list(zip(lowest, highest, strict=True)), alive)),
-        "wander_mv": _median(spread[present]),
-        "mains_mv": _median(np.hypot(found[COSINE], found[SINE])[present]) if probe.any() else math.nan,
+        "wander_mv": _median(drift),
+        "mains_mv": _median(np.hypot(seen[COSINE], seen[SINE])) if 0 < mains_hz < rate / 2 else math.nan,
     }
     return Findings(values, flat, found[RAILED] > config.saturated.limit * n_samples, spiky)
 

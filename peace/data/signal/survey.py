@@ -107,12 +107,12 @@ def _compare(samples: Any, begin: int, end: int, state: Any) -> None:
         if error == error:
             squares += error * error
             known += 1.0
-        right, left = abs(samples[time, 3] + (one + two) / 2), abs(samples[time, 4] - one + two / 2)
-        foot = abs(samples[time, 5] - two + one / 2)
-        if right > departure or left > departure or foot > departure:
-            for off in (right, left, foot):
-                if off > departure:
-                    departure = off
+        right, left = abs(samples[time, 3] + (one + two) * 0.5), abs(samples[time, 4] - one + two * 0.5)
+        foot = abs(samples[time, 5] - two + one * 0.5)
+        # not max(): it is slower, and keeps what is missing (NaN)
+        departure = right if right > departure else departure
+        departure = left if left > departure else departure
+        departure = foot if foot > departure else departure
     for time in range(begin, end - 1, 2):
         change = samples[time + 1, 0] - samples[time, 0]
         lateral = samples[time + 1, 10] + samples[time + 1, 11] - samples[time, 10] - samples[time, 11]

@@ -158,7 +158,7 @@ def _stored(recording: Recording, positions: npt.NDArray[np.intp]) -> tuple[list
     rails: list[Rails] = [NO_RAILS] * len(LEADS)
     for lead, ends in zip(positions.tolist(), recording.converter.rails, strict=True):
         rails[lead] = ends
-    return rails, float(recording.converter.uncalibrated)
+    return rails, float(sum(recording.converter.guessed))
 
 
 def _room(rows: int) -> npt.NDArray[np.float64]:

@@ -30,8 +30,8 @@ class Converter:
     scales: npt.NDArray[np.float64] = field(compare=False)
     """Rows (2, leads) of baseline and millivolts in a step. Read-only."""
     rails: tuple[Rails, ...]
-    uncalibrated: int
-    """Leads whose header gives no gain, or 0: read as 200 steps a unit."""
+    guessed: tuple[bool, ...]
+    """Which leads have no gain in the header, or 0: read as 200 steps a unit."""
 
     def of(self, columns: Sequence[int], signs: Sequence[int], n_leads: int) -> Converter:
         """That of these columns, turned where the sign is -1; `n_leads` less these are computed and have no rails."""
@@ -41,7 +41,8 @@ class Converter:
             for ends, sign in zip(kept, signs, strict=True)
         ]
         rails = (*turned, *[NO_RAILS] * (n_leads - len(turned)))
-        return replace(self, scales=self.scales[:, list(columns)], rails=rails)
+        guessed = tuple(self.guessed[column] for column in columns)
+        return replace(self, scales=self.scales[:, list(columns)], rails=rails, guessed=guessed)
 
 
 def converter_of(signals: Sequence[SignalLine]) -> Converter:
@@ -58,7 +59,7 @@ def _converter(leads: tuple[Any, ...]) -> Converter:
     signals = [SignalLine("", None, 0, 1, 0, 0, *lead) for lead in leads]
     scales = np.array([(item.baseline, item.unit_mv / item.gain) for item in signals], np.float64).T.copy()
     scales.setflags(write=False)
-    return Converter(scales, tuple(_rails(item) for item in signals), sum(not item.calibrated for item in signals))
+    return Converter(scales, tuple(map(_rails, signals)), tuple(not item.calibrated for item in signals))
 
 
 def _rails(item: SignalLine) -> Rails:

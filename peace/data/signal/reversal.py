@@ -12,7 +12,7 @@ SUSPECT = -0.3
 RATE = 100
 """Samples a second of the mean beat: enough for P, QRS and T."""
 REFRACTORY = 0.25
-LEAST_LEFT = 0.45
+LEAST_LEFT = 0.35
 """Height of the QRS in V5 and V6, of that in V1 and V2."""
 # around the R wave, in seconds; shortened where the heart beats so fast that the next beat would be met
 P_WAVE, QRS, T_WAVE = (-0.26, -0.07), (-0.06, 0.08), (0.1, 0.42)

@@ -84,7 +84,9 @@ def read_through_wfdb(
     for at, (item, column) in enumerate(zip(header.signals, columns, strict=True)):
         values = column
         if item.per_frame != per_frame:  # a frame with a missing value is missing: NaN carries through the mean
-            values = np.repeat(column.reshape(-1, item.per_frame).mean(axis=1), per_frame)
+            steps = np.rint(column * item.gain + item.baseline).reshape(-1, item.per_frame)
+            averages = np.trunc(steps.mean(axis=1))  # in whole steps, as wfdb averages
+            values = np.repeat((averages - item.baseline) / item.gain, per_frame)
         samples[:, at] = values * item.unit_mv
     return samples
 

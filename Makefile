@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test test-all check install clean
+.PHONY: demo test test-all test-shuffled check install clean
 
 demo: $(INSTALLED)  ## the whole pipeline on synthetic cohorts; FRESH=1 starts over
 	$(BIN)/peace demo --out runs/demo $(if $(FRESH),--fresh)
@@ -16,6 +16,10 @@ test: check  ## lint, types and tests
 
 test-all: check  ## the same with fault, cluster and long end-to-end tests
 	$(PYTEST) -m "heavy or not heavy"
+
+SEED ?= $(shell date +%Y%m%d)
+test-shuffled: $(INSTALLED)  ## the tests in a random order; SEED=N repeats one
+	$(PYTEST) --random-order --random-order-seed=$(SEED)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -1,8 +1,26 @@
-"""What tests share: where the real recordings are, if they are anywhere."""
+"""What tests share: their seeds, and where the real recordings are."""
 
+import random
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+SEED = 20260501
+
+
+@pytest.fixture(autouse=True)
+def seeds() -> None:
+    """Seed every global generator before each test, so that no test depends on those that ran before it.
+
+    Import no torch: most tests do without it. A test that imports it first gets its default seed.
+    """
+    random.seed(SEED)
+    np.random.seed(SEED)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(SEED)
 
 
 @pytest.fixture(scope="session")

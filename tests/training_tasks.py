@@ -65,7 +65,19 @@ def beside(name: str, data: tuple[torch.Tensor, torch.Tensor, torch.Tensor], see
 
 
 def fit(task: Task, steps: int, **inputs: Any) -> StepLosses:
-    """Some steps on one batch; the rate rises, then falls, so that running statistics catch up with the weights."""
+    """Some steps on one batch; the rate rises, then falls, so that running statistics catch up with the weights.
+
+    One thread: the sums of several are rounded otherwise, and tensors as small as these are slower with them.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _fit(task, steps, **inputs)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _fit(task: Task, steps: int, **inputs: Any) -> StepLosses:
     ecg, mask, target = inputs.get("data") or batch()
     optimiser = torch.optim.AdamW(task.parameter_groups(1e-2, 1e-3, 0.0))
     peaks = [group["lr"] for group in optimiser.param_groups]

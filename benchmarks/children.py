@@ -28,7 +28,7 @@ from peace.evaluation.intervals import mean_paired_difference
 from peace.evaluation.metrics import macro_auc
 from peace.evaluation.predictions import Predictions
 from peace.models import EcgClassifier
-from peace.training.checkpoint_manager import CheckpointStore
+from peace.training.checkpoint_manager import CheckpointManager
 from peace.training.plan import build_plan
 from peace.training.predict import score
 from peace.training.train import start_classifier, train
@@ -63,7 +63,7 @@ def transfer(pretrained: Path, children: Path, method: str, seed: int, shots: in
     changes = {"seed": seed, "objective.method": method, "adapt.protocol": "few-shot", "adapt.shots": shots}
     plan = build_plan(override_config(load_config("demo"), changes), "adapt", children, start)
     with TemporaryDirectory() as folder:
-        store = CheckpointStore(Path(folder))
+        store = CheckpointManager(Path(folder))
         train(plan, store=store, validation=shards.load("val"))
         adapted, _ = load_classifier(store.best())
     found = predictions(zero, test, labels), predictions(adapted, test, labels)

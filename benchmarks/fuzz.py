@@ -41,7 +41,7 @@ class Fuzz:
     """The mutations of a seed, one after the other, in a folder of their own."""
 
     def __init__(self, place: Path, seed: int) -> None:
-        self.place, self.seed = place, seed
+        self.path, self.seed = place, seed
         self.templates = write_templates(place / "records", seed=0)
         write_templates(place / "canaries", seed=1)
         write_trees(place / "trees")
@@ -57,7 +57,7 @@ class Fuzz:
     def mutation(self, number: int) -> dict[str, Any]:
         """Kind, what it was done to, and what became of it."""
         chance = random.Random(f"{self.seed} {number}")
-        shutil.rmtree(self.place / "root", ignore_errors=True)
+        shutil.rmtree(self.path / "root", ignore_errors=True)
         if number % CONTROL_EVERY == 0:
             return self._control(chance)
         if chance.random() < TABLE_SHARE:
@@ -65,13 +65,13 @@ class Fuzz:
             table = chance.choice(COHORT_TABLES[cohort])
             kind = chance.choice(sorted(TABLES))
             self._outside("ptbxl")
-            shutil.copytree(self.place / "trees" / cohort, self.place / "root" / "tree")
-            TABLES[kind](chance, self.place / "root" / "tree" / table)
+            shutil.copytree(self.path / "trees" / cohort, self.path / "root" / "tree")
+            TABLES[kind](chance, self.path / "root" / "tree" / table)
             return {"kind": kind, "of": f"{cohort} {table}", **self._ask({"cohort": cohort})}
         template = chance.choice(self.templates)
         kind = chance.choice(sorted(RECORDS))
         self._record(template)
-        RECORDS[kind](chance, self.place / "root" / "rec")
+        RECORDS[kind](chance, self.path / "root" / "rec")
         answer = self._ask({"record": "root/rec/r"})
         if "signal" in answer and answer["signal"] == self._canary(template):
             answer = {"outcome": "finding: outside", "detail": "the samples are those of a file outside the tree"}
@@ -91,13 +91,13 @@ class Fuzz:
         return {"kind": "nothing: undamaged", "of": template, **answer}
 
     def _record(self, template: str) -> None:
-        shutil.copytree(self.place / "records" / template, self.place / "root" / "rec")
+        shutil.copytree(self.path / "records" / template, self.path / "root" / "rec")
         self._outside(template)
 
     def _outside(self, template: str) -> None:
         """A readable record outside the tree, of the same shape and with other noise in its samples."""
-        for path in (self.place / "canaries" / template).iterdir():
-            (self.place / "outside" / f"canary{path.name[1:]}").write_bytes(path.read_bytes())
+        for path in (self.path / "canaries" / template).iterdir():
+            (self.path / "outside" / f"canary{path.name[1:]}").write_bytes(path.read_bytes())
 
     def _canary(self, template: str) -> str:
         if template not in self.canaries:
@@ -106,7 +106,7 @@ class Fuzz:
 
     def _ask(self, job: dict[str, Any], watched: bool = True) -> dict[str, Any]:
         if self.child is None:
-            self.child = Child(self.place)
+            self.child = Child(self.path)
         answer = self.child.ask({**job, "watched": watched})
         if answer["outcome"] in ("finding: crash", "finding: hang"):
             self.child.kill()

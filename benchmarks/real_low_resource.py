@@ -13,7 +13,8 @@ shards of synthetic adults.
   ecg_only+, peace+   pretrained on the synthetic adults, then fine-tuned
 
 Every training on real records takes at least --steps steps, judged about every tenth. Finished trainings are kept in
---out, so a second call goes on. The synthetic adults' amplitudes were derived from PTB-XL records (docs/synthetic.md).
+--out, so a second call continues. The synthetic adults' amplitudes were derived from PTB-XL records
+(docs/synthetic.md).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from peace.data.shards import Records, ShardSet
 from peace.evaluation.intervals import mean_paired_difference, percentiles, resampled_auc
 from peace.evaluation.predictions import Predictions
 from peace.training.batches import MemorySource
-from peace.training.checkpoint_manager import CheckpointStore
+from peace.training.checkpoint_manager import CheckpointManager
 from peace.training.plan import TrainingPlan, build_plan
 from peace.training.predict import score
 from peace.training.train import start_classifier, train
@@ -83,7 +84,7 @@ def settings_of(training: Training, config: Config) -> Config:
 
 
 def pretrain(method: str, seed: int, config: Config, adults: str, out: Path) -> Path:
-    """Pretrain a method on the adults unless that is done; gives the checkpoint of its best epoch."""
+    """Pretrain a method on the adults unless that is done; returns the checkpoint of its best epoch."""
     place = out / f"pretrain-{method}-seed-{seed}"
     if (place / "done").exists():
         return place
@@ -123,9 +124,9 @@ def _tune(
     pool = np.flatnonzero((fold != training.fold) & (fold != choosing))
     rows = np.random.default_rng(training.seed).permutation(pool)[: training.size]
     if training.model.endswith("+"):
-        plan = build_plan(config, "adapt", shards.place, start)
+        plan = build_plan(config, "adapt", shards.path, start)
     else:
-        plan = build_plan(config, "pretrain", shards.place)
+        plan = build_plan(config, "pretrain", shards.path)
     source = MemorySource(records.select(np.sort(rows)), plan.settings.batch_size, training.seed)
     _fit(plan, place, source, records.select(fold == choosing))
     return load_classifier(place)[0]
@@ -133,7 +134,7 @@ def _tune(
 
 def _fit(plan: TrainingPlan, place: Path, source: Any = None, validation: Records | None = None) -> None:
     """Train and keep the checkpoint of the epoch with the best validation AUC."""
-    store = CheckpointStore(place / "checkpoints")
+    store = CheckpointManager(place / "checkpoints")
     train(plan, store=store, source=source, validation=validation)
     copy_checkpoint(store.best(), place / "checkpoint")
 

@@ -26,7 +26,7 @@ from peace.config import AugmentConfig, Config, SignalConfig, load_config
 from peace.core.errors import DataError
 from peace.core.progress import progress
 from peace.data.labels import load_label_set
-from peace.data.signal import LEADS, Recording, Unreadable, condition_file
+from peace.data.signal import LEADS, Recording, RecordRejected, condition_file
 from peace.data.signal.condition import condition
 from peace.models import EcgClassifier
 from peace.synthetic import LABELS, Variety, generate
@@ -52,7 +52,7 @@ def real_records(root: Path, config: Config) -> Arrays:
             continue
         try:
             read = condition_file(root / row.filename_hr, "ptbxl", config.signal, config.leads, config.quality)
-        except Unreadable as error:
+        except RecordRejected as error:
             print(f"{row.filename_hr}: left out, {error}", file=sys.stderr)
             continue
         signals.append(read.signal)
@@ -75,7 +75,7 @@ def synthetic_records(
             record = Recording(LEADS, 500.0, signal.T.astype(np.float64), signal.shape[1])
             try:
                 signals.append(condition(record, cohort, config.signal, config.leads, config.quality).signal)
-            except Unreadable:
+            except RecordRejected:
                 continue
             labels.append(label)
     return np.stack(signals), np.array(labels, np.uint8)

@@ -34,7 +34,7 @@ from training_shapes import SHAPES, Shape, curated, make_trainer, records, text_
 
 from peace.models.classifier import EcgClassifier
 from peace.training.batches import take
-from peace.training.prefetch import Loaded, feed
+from peace.training.prefetch import DeviceBatch, prefetch
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
@@ -140,7 +140,7 @@ def stages(shape: Shape, batch: int, precision: str, sides: Sides, repeats: int,
     trainer, task = make_trainer(shape, batch, precision, 1, folder, device)
     stepper = trainer.stepper
     source = records(batch, shape.samples, len(curated().labels), seed=1)
-    loaded: Loaded = next(feed(trainer.source.epoch(0), device))
+    loaded: DeviceBatch = next(prefetch(trainer.source.epoch(0), device))
     inputs = loaded.floats()
     task.train()
     kept: dict[str, Any] = {}
@@ -164,7 +164,7 @@ def stages(shape: Shape, batch: int, precision: str, sides: Sides, repeats: int,
             embedded.float().square().mean().backward()
 
     def transfer() -> None:
-        next(feed(iter([take(source, torch.arange(batch).numpy())]), device)).floats()
+        next(prefetch(iter([take(source, torch.arange(batch).numpy())]), device)).floats()
 
     for way in (transfer, forward, backward, optimiser):
         sides.add(way.__name__, way, batch)

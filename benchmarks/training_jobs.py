@@ -75,14 +75,14 @@ def by_loop(shards: Path, out: Path) -> dict[str, float]:
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     started = time.perf_counter()
     from peace.config import load_config
-    from peace.training.checkpoint_manager import CheckpointStore
+    from peace.training.checkpoint_manager import CheckpointManager
     from peace.training.plan import build_plan
     from peace.training.run import Hooks
     from peace.training.train import train
 
     config = load_config("demo", None, list(OPTIONS))
     epochs: list[dict[str, Any]] = []
-    train(build_plan(config, "pretrain", shards), Hooks(on_epoch=epochs.append), CheckpointStore(out))
+    train(build_plan(config, "pretrain", shards), Hooks(on_epoch=epochs.append), CheckpointManager(out))
     return _measured(time.perf_counter() - started, epochs[-1])
 
 

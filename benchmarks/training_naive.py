@@ -46,8 +46,8 @@ def naive_step(
         reports_bd, names_kd = encode(reports), encode(list(texts.names))
         query = classifier.query
         query.queries.copy_(names_kd.detach())
-        logits = query.answer(query.remember(tokens))
-        told = query.answer(query.remember(reports_bd[:, None]))
+        logits = query.decode(query.project_kv(tokens))
+        told = query.decode(query.project_kv(reports_bd[:, None]))
         loss = _classification(logits, target) + _classification(told, target)
         loss = loss + _contrast(tokens.mean(dim=1), reports_bd, target)
         optimiser.zero_grad()

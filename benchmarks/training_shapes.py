@@ -17,7 +17,7 @@ import torch
 
 from peace.objectives.gate import make_gate
 from peace.training.batches import MemorySource
-from peace.training.distributed import Ranks
+from peace.training.distributed import DistributedContext
 from peace.training.tasks import Task, make_task
 from peace.training.trainer import Trainer
 
@@ -155,4 +155,4 @@ def make_trainer(
     texts = curated()
     task = make_task(config, texts.labels, texts)  # type: ignore[arg-type]
     source = MemorySource(records(batch * steps, shape.samples, len(texts.labels)), batch, 0)
-    return Trainer(task, make_gate(config.objective), config.pretrain, source, Ranks(), device, 0), task
+    return Trainer(task, make_gate(config.objective), config.pretrain, source, DistributedContext(), device, 0), task

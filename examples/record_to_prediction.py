@@ -27,7 +27,7 @@ from peace.data.signal.units import to_mv
 from peace.inference import Prediction, Predictor
 from peace.reports.strip import ecg_strip
 from peace.synthetic import synthesize
-from peace.training.checkpoint_manager import CheckpointStore
+from peace.training.checkpoint_manager import CheckpointManager
 from peace.training.plan import build_plan
 from peace.training.train import train
 
@@ -81,7 +81,7 @@ print(finish(out, len(manifest), done, recipe, label_set)["splits"])
 # it is called again.
 
 # %%
-store = CheckpointStore(out.absolute() / "checkpoints")
+store = CheckpointManager(out.absolute() / "checkpoints")
 train(build_plan(config, "pretrain", out.absolute()), store=store)
 print(store.best())
 

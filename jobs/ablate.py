@@ -4,7 +4,7 @@
     peace ablate --shards-adult runs/mimic-shards --shards-target runs/zzu-shards --out runs/ablate
     peace ablate --out runs/ablate --curve                 the few-shot curve as well
 
-A second call goes on where the first was stopped; further methods, seeds or protocols are added to what is there.
+A second call resumes where the first was stopped; further methods, seeds or protocols are added to what is there.
 """
 
 from __future__ import annotations

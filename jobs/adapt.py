@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.runtime.harness import Job, Table, Verb, main
-from peace.core.storage import place
+from peace.core.storage import to_path
 
 SECTIONS = ("seed", "objective", "adapt")
 PROTOCOLS = ("zero-shot", "few-shot", "full", "linear-probe")
@@ -27,9 +27,9 @@ PROTOCOLS = ("zero-shot", "few-shot", "full", "linear-probe")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this verb."""
     parser.add_argument(
-        "--checkpoint", type=place, required=True, metavar="DIR", help="run directory or checkpoint folder"
+        "--checkpoint", type=to_path, required=True, metavar="DIR", help="run directory or checkpoint folder"
     )
-    parser.add_argument("--shards", type=place, required=True, metavar="DIR", help="output of peace preprocess")
+    parser.add_argument("--shards", type=to_path, required=True, metavar="DIR", help="output of peace preprocess")
     parser.add_argument("--protocol", choices=PROTOCOLS, help="default: adapt.protocol")
     parser.add_argument("--shots", type=int, metavar="K", help="few-shot: records per label; default: adapt.shots")
     parser.add_argument("--seed", type=int, metavar="S", help="of sampling and training; default: seed")

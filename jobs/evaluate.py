@@ -77,7 +77,7 @@ def work(job: Job) -> dict[str, Any]:
 
 
 def draw(predictions: Predictions, metrics: dict[str, Any], run: Path, place: Path) -> list[tuple[Path, str]]:
-    """Write the figures of a run into `place`; gives each with its caption."""
+    """Write the figures of a run into `place`; returns each with its caption."""
     from peace.evaluation import figures
 
     drawn: list[tuple[Path | None, str]] = [

@@ -16,7 +16,7 @@ from jobs.indexing.settled import settled_patients
 from jobs.runtime.harness import Job, Table, Verb, main
 from peace.core.errors import DataError
 from peace.core.files import file_digest, replacing
-from peace.core.storage import place
+from peace.core.storage import to_path
 
 if TYPE_CHECKING:
     from peace.data.cohorts.outcome import Outcome
@@ -28,10 +28,10 @@ COHORT_NAMES = ("mimic", "zzu", "ptbxl")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cohort", required=True, choices=COHORT_NAMES)
     parser.add_argument(
-        "--root", required=True, type=place, metavar="DIR", help="the cohort's tree as it was published"
+        "--root", required=True, type=to_path, metavar="DIR", help="the cohort's tree as it was published"
     )
     parser.add_argument(
-        "--keep-splits", type=place, metavar="FILE", help="an earlier manifest: its patients stay in their splits"
+        "--keep-splits", type=to_path, metavar="FILE", help="an earlier manifest: its patients stay in their splits"
     )
     parser.add_argument(
         "--max-excluded",
@@ -39,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="fail where more than this share of the records is left out",
     )
     parser.add_argument(
-        "--allow-mangled-ids", action="store_true", help="go on with ids that a spreadsheet has changed, and count them"
+        "--allow-mangled-ids",
+        action="store_true",
+        help="continue with ids that a spreadsheet has changed, and count them",
     )
     parser.add_argument(
         "--check",
@@ -91,7 +93,7 @@ def work(job: Job) -> dict[str, Any]:
 
 
 def _withdraw(out: Path) -> None:
-    """Set the manifest and the result of an earlier run aside: nobody goes on with them where this one fails."""
+    """Set the manifest and the result of an earlier run aside: nobody continues with them where this one fails."""
     for name in ("result.json", "manifest.parquet"):
         if (out / name).exists():
             with replacing(out / "previous" / name) as temporary:

@@ -101,7 +101,7 @@ def write_page(path: Path, rows: Sequence[dict[str, Any]], store: str) -> None:
         header = ("what", "data", "macro AUC", "test records", *labels)
         sections.append(Section(title, table=ReportTable(header, cells, text_columns=2)))
     reasons = [f"{row['name']} version {row['version']}: {row['champion_why']}" for row in rows if row["champion_why"]]
-    sections.append(Section("Champions, and why", paragraphs=reasons or ["none yet"], notes=[NOT_A_DEVICE]))
+    sections.append(Section("PromotionLog, and why", paragraphs=reasons or ["none yet"], notes=[NOT_A_DEVICE]))
     write_report(path, "PEACE leaderboard", sections)
 
 

@@ -93,12 +93,12 @@ def draw(predictor: Predictor, records: Sequence[Path], cohort: str, place: Path
     """Draw each record that can be read as the model sees it: filtered, in standard lead order, ten seconds."""
     from peace.core.progress import progress
     from peace.data.signal.units import to_mv
-    from peace.inference import Refusal
+    from peace.inference import RejectedRecord
     from peace.reports.strip import ecg_strip
 
     for number, path in enumerate(progress(records, "draw"), start=1):
         record = predictor.read(path, cohort)
-        if not isinstance(record, Refusal):
+        if not isinstance(record, RejectedRecord):
             file = place / f"{number:03d}-{path.name.removesuffix('.hea')}.png"
             ecg_strip(to_mv(record.signal), predictor.signal.rate, record.lead_mask, path.name, file)
 
@@ -131,11 +131,11 @@ def _checkpoint(model: str, config: Config) -> Iterator[Path]:
 
 
 def _as_values(answer: Any) -> dict[str, Any]:
-    from peace.inference import Refusal
+    from peace.inference import RejectedRecord
 
     # a file's name may hold bytes that are not UTF-8, a document may not
     record = os.fsencode(answer.record).decode("utf-8", "backslashreplace")
-    if isinstance(answer, Refusal):
+    if isinstance(answer, RejectedRecord):
         empty = Path(answer.record).is_dir()
         detail = "the folder holds no .hea file" if empty else answer.detail
         return {"record": record, "refused": answer.reason, "detail": detail}

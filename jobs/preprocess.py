@@ -4,7 +4,7 @@
 
 A task of Ray Data makes a few shards: it reads their records, conditions them and writes the files where it stands, so
 that no signal travels through the object store and memory does not grow with the shards. What is finished is kept by a
-done file; the same command goes on from there after a crash, and takes in what was added to the manifest.
+done file; the same command resumes from there after a crash, and takes in what was added to the manifest.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.runtime.harness import Job, Table, Verb, main
 from peace.core.errors import ConfigError, DataError
 from peace.core.files import read_json
-from peace.core.storage import nearby, place, reaching
+from peace.core.storage import local_copy, to_path, translate_errors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this verb."""
     parser.add_argument(
         "--manifest",
-        type=place,
+        type=to_path,
         action="append",
         required=True,
         metavar="FILE",
@@ -109,7 +109,7 @@ def read_manifests(paths: Sequence[Path], labels: Sequence[str]) -> pd.DataFrame
     tables = []
     for path in paths:
         try:
-            with nearby(path) as local:
+            with local_copy(path) as local:
                 table = pd.read_parquet(local)
         except FileNotFoundError:
             raise DataError(f"{path} does not exist: give the manifest.parquet that `peace index` wrote") from None
@@ -148,7 +148,7 @@ def _judge(job: Job, rejects: Sequence[dict[str, str]]) -> list[str]:
     """What to say of a cohort that loses far more than is usual. Raises DataError where nothing of one is kept."""
     from peace.data.cohorts.outcome import judge_signals
 
-    (job.out / "result.json").unlink(missing_ok=True)  # an earlier run's: nobody goes on with it where this one fails
+    (job.out / "result.json").unlink(missing_ok=True)  # an earlier run's: nobody continues with it where this one fails
     warnings = judge_signals(job.args.manifest, rejects, job.config.index.max_excluded, job.args.max_excluded)
     for warning in warnings:
         job.log.warning(warning)
@@ -254,7 +254,7 @@ def _block(manifest: pd.DataFrame, keys: Any, share: Sequence[Part]) -> pa.Table
 
 
 def make_shards(batch: Any, recipe: Recipe, out: Path, stores: Sequence[str] = ()) -> Iterator[Any]:
-    """Runs in a worker: make the shards whose records are this Arrow table; gives a table of one row about each."""
+    """Runs in a worker: make the shards whose records are this Arrow table; returns a table of one row about each."""
     from itertools import groupby
 
     import pyarrow as pa
@@ -266,7 +266,7 @@ def make_shards(batch: Any, recipe: Recipe, out: Path, stores: Sequence[str] = (
     for (name, split), group in groupby(batch.to_pylist(), key=lambda row: (row["part"], row["split"])):
         rows, error = list(group), ""
         try:
-            with reaching(out):
+            with translate_errors(out):
                 build_part(name, split, rows, [row["key"] for row in rows], recipe, out)
         except DataError as mistake:  # such as a full disk: Ray would hand on the trace and lose the message
             error = str(mistake)

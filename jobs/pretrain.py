@@ -11,17 +11,17 @@ import sys
 from typing import Any
 
 from jobs.runtime.harness import Job, Table, Verb, main
-from peace.core.storage import place
+from peace.core.storage import to_path
 
 SECTIONS = ("seed", "model", "objective", "pretrain")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this verb."""
-    parser.add_argument("--shards", type=place, required=True, metavar="DIR", help="output of peace preprocess")
+    parser.add_argument("--shards", type=to_path, required=True, metavar="DIR", help="output of peace preprocess")
     parser.add_argument(
         "--target-shards",
-        type=place,
+        type=to_path,
         metavar="DIR",
         help="objective.method=dann or mmd: the cohort to align with; its training records are seen without labels",
     )

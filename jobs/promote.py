@@ -19,10 +19,10 @@ from jobs.registry.champions import REFUSED
 from jobs.runtime.harness import Job, Table, Verb, main
 from peace.core.errors import ConfigError, DataError
 from peace.core.files import file_digest, write_json
-from peace.core.storage import place
+from peace.core.storage import to_path
 
 if TYPE_CHECKING:
-    from jobs.registry.champions import Champions
+    from jobs.registry.champions import PromotionLog
     from peace.evaluation.gate import Decision
     from peace.evaluation.predictions import Predictions
 
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--candidate", default="candidate", metavar="V", help="version or alias; default: candidate")
     parser.add_argument("--to", default="champion", metavar="ALIAS", help="the alias to give; default: champion")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--shards", type=place, metavar="DIR", help="score both models on the test split of these")
+    source.add_argument("--shards", type=to_path, metavar="DIR", help="score both models on the test split of these")
     source.add_argument(
         "--predictions",
         type=Path,
@@ -58,7 +58,7 @@ def identity(args: argparse.Namespace) -> dict[str, Any]:
 
 def work(job: Job) -> dict[str, Any]:
     """Score, judge, record the decision, and only then change the alias."""
-    from jobs.registry.champions import Champions
+    from jobs.registry.champions import PromotionLog
     from jobs.registry.client import check_names, registry_client, resolve, write_description
 
     args = job.args
@@ -66,9 +66,9 @@ def work(job: Job) -> dict[str, Any]:
         raise ConfigError("--force wants the reason, in words")
     check_names(args.name, args.to)
     client = registry_client(job)
-    champions = Champions(client, args.name, args.to)
+    champions = PromotionLog(client, args.name, args.to)
     candidate = resolve(client, args.name, args.candidate)
-    champions.settle()
+    champions.reconcile()
     after, champion = len(champions.changes()), champions.current()
     if champion == candidate:
         write_description(client, champions)
@@ -133,7 +133,7 @@ def _score(job: Job, versions: list[str]) -> list[Path]:
         for version in versions:
             checkpoint = fetch_checkpoint(f"models:/{job.args.name}/{version}", job.config, Path(folder) / version)
             check_fits(checkpoint, shards)
-            scores = score_on_ray(checkpoint, shards.place, ("test",), job.config.ray)
+            scores = score_on_ray(checkpoint, shards.path, ("test",), job.config.ray)
             files.append(job.out / f"version-{version}.parquet")
             write_predictions(files[-1], scores, shards.labels)
     return files
@@ -180,14 +180,14 @@ def _record(job: Job, decision: Decision, notes: list[str], candidate: str, cham
 
 
 def _claim(
-    job: Job, champions: Champions, decision: Decision, candidate: str, champion: str | None, after: int
+    job: Job, champions: PromotionLog, decision: Decision, candidate: str, champion: str | None, after: int
 ) -> dict[str, Any]:
     """Enter the change and carry it out, unless the champion is another one by now."""
     why = _why(decision) if decision.passed else f"forced: {job.args.force} ({len(decision.reasons)} checks failed)"
     change = None
     if champions.current() == champion:
         change = champions.enter(after, "promote", candidate, champion, why, str(job.run.run_id))
-    champions.settle()
+    champions.reconcile()
     if change is None:
         now = champions.current()
         late = (

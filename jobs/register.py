@@ -71,7 +71,7 @@ def identity(args: argparse.Namespace) -> dict[str, Any]:
 
 def work(job: Job) -> dict[str, Any]:
     """Build the model, check that it loads and says the same, register it, set the alias."""
-    from jobs.registry.champions import Champions
+    from jobs.registry.champions import PromotionLog
     from jobs.registry.client import check_names, registry_client, write_description
     from jobs.registry.packaging import build_model, check_model
     from jobs.tracking.store import tracking_uri
@@ -95,7 +95,7 @@ def work(job: Job) -> dict[str, Any]:
         job.run.artifact(job.out / "README.md")
     client.set_registered_model_alias(name, alias, version)
     job.run.tags({"mlflow.runName": f"register {run.name} as {name} version {version}"})
-    write_description(client, Champions(client, name, "champion"))
+    write_description(client, PromotionLog(client, name, "champion"))
     found = client.get_model_version(name, version)
     return {
         "name": name,
@@ -143,7 +143,7 @@ def _create_version(
     predictor: Predictor,
     metrics: dict[str, Any] | None,
 ) -> str:
-    """Upload the model's folder and make a version of it; gives the version."""
+    """Upload the model's folder and make a version of it; returns the version."""
     from mlflow.entities import Metric
 
     from peace.evaluation.metric_names import flatten_metrics

@@ -23,20 +23,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def work(job: Job) -> dict[str, Any]:
     """Enter the change in the ledger and move the alias."""
-    from jobs.registry.champions import LEDGER_TAG, Champions
+    from jobs.registry.champions import LEDGER_TAG, PromotionLog
     from jobs.registry.client import check_names, registry_client, write_description
 
     args = job.args
     check_names(args.name, args.to)
     client = registry_client(job)
-    champions = Champions(client, args.name, args.to)
-    champions.settle()
-    after, current, target = len(champions.changes()), champions.current(), champions.before()
+    champions = PromotionLog(client, args.name, args.to)
+    champions.reconcile()
+    after, current, target = len(champions.changes()), champions.current(), champions.previous()
     if current is None or target is None:
         raise DataError(f"'{args.name}' has no earlier {args.to} to go back to")
     why = f"rolled back from version {current}: {args.reason}"
     change = champions.enter(after, "rollback", target, current, why, str(job.run.run_id))
-    champions.settle()
+    champions.reconcile()
     outcome = why if change else f"version {champions.current()} was made {args.to} at the same moment: look first"
     job.run.tags(
         {

@@ -16,14 +16,14 @@ from typing import Any, cast
 from jobs.runtime.harness import Job, Table, Verb, main
 from jobs.runtime.progress_file import NAME, read_progress
 from peace.core.errors import ConfigError, PeaceError
-from peace.core.storage import is_remote, place, reaching
+from peace.core.storage import is_remote, to_path, translate_errors
 
 DEPTH = 3  # of run directories below the ones named
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this verb."""
-    parser.add_argument("places", type=place, nargs="*", metavar="DIR", help="run directories, or what holds some")
+    parser.add_argument("places", type=to_path, nargs="*", metavar="DIR", help="run directories, or what holds some")
     parser.add_argument("--address", metavar="URL", help="http://HEAD:8265; default as for `peace submit`")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
 
@@ -35,7 +35,7 @@ def work(job: Job) -> dict[str, Any]:
     for item in on_cluster(job.args.address):
         out = item["out"]
         known = found.pop(out, None) if out else None
-        known = known or (read_progress(place(out)) if out else None) or {}
+        known = known or (read_progress(to_path(out)) if out else None) or {}
         found[out or item["job"]] = {**item, **known, "job": item["job"]}
     return {"jobs": sorted(without_stages(list(found.values())), key=lambda item: item.get("started") or 0.0)}
 
@@ -44,9 +44,9 @@ def below(folder: Path) -> Iterator[dict[str, Any]]:
     """The running jobs in a directory and below it."""
     if is_remote(folder):
         store = cast(Any, folder)
-        with reaching(folder):
+        with translate_errors(folder):
             files = store.fs.glob(f"{store.path.rstrip('/')}/**/{NAME}", maxdepth=DEPTH + 1)
-        outs = [place(f"s3://{file.removesuffix(f'/{NAME}')}") for file in files]
+        outs = [to_path(f"s3://{file.removesuffix(f'/{NAME}')}") for file in files]
     else:
         folder = folder.absolute()
         outs = [file.parent for depth in range(DEPTH + 1) for file in folder.glob("*/" * depth + NAME)]
@@ -97,7 +97,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
         for item in result["jobs"]
     ]
     gone = any(item["state"] == "gone" for item in result["jobs"])
-    title = "what is gone was killed: the same command goes on" if gone else "" if rows else "nothing runs"
+    title = "what is gone was killed: the same command resumes" if gone else "" if rows else "nothing runs"
     return [Table(title, header, rows)]
 
 

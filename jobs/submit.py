@@ -170,7 +170,7 @@ def work(job: Job) -> dict[str, Any]:
             details = follow(client, address, name, say)
         except KeyboardInterrupt:
             print(
-                f"\n{name} goes on without us. To follow it: peace jobs logs {name}. To end it: peace jobs stop {name}",
+                f"\n{name} continues. To follow it: peace jobs logs {name}. To end it: peace jobs stop {name}",
                 file=sys.stderr,
             )
             return {"address": address, "job": name, "state": "DETACHED", "exit_code": 130, "out": inner.out}

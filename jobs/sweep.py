@@ -6,7 +6,7 @@
     peace sweep my_space.yaml --shards runs/mimic-shards --out runs/sweep
     peace sweep --show runs/sweep
 
-A second call goes on where the first was stopped; with more --trials it takes a finished sweep further.
+A second call resumes where the first was stopped; with more --trials it takes a finished sweep further.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.runtime.harness import Job, Table, Verb, main
 from peace.core.errors import ConfigError, nearest
-from peace.core.storage import place
+from peace.core.storage import to_path
 
 if TYPE_CHECKING:
-    from jobs.tuning.resources import Room
+    from jobs.tuning.resources import TrialResources
     from jobs.tuning.trial import TrialPlan
     from peace.experiments.sweeps.space import Space
-    from peace.experiments.sweeps.trial_store import Ledger
+    from peace.experiments.sweeps.trial_store import TrialStore
 
 SPACES = Path(__file__).parents[1] / "tune_spaces"
 OWN_COHORTS = ("debug", "demo")  # presets whose synthetic cohorts are small enough to be made on the way
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("space", nargs="?", metavar="SPACE", help=f"{names}; or a YAML file (docs/sweeps.md)")
     parser.add_argument("--trials", type=int, metavar="N", help="trials in all; default: the space's budget")
     parser.add_argument("--concurrency", default="auto", metavar="N", help="trials at a time; auto: what has room")
-    parser.add_argument("--shards", type=place, metavar="DIR", help="output of peace preprocess; default: synthetic")
+    parser.add_argument("--shards", type=to_path, metavar="DIR", help="output of peace preprocess; default: synthetic")
     parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="spaces that adapt: where trials start from")
     parser.add_argument("--retry-failed", action="store_true", help="let trials that failed run again")
     parser.add_argument("--synthetic", action="store_true", help="say in the report that the recordings are synthetic")
@@ -105,34 +105,34 @@ def work(job: Job) -> dict[str, Any]:
     """Run what is missing of the trials, then compare and report."""
     from jobs.tuning.summary import conclude
     from peace.core.files import write_json
-    from peace.experiments.sweeps.trial_store import Ledger
+    from peace.experiments.sweeps.trial_store import TrialStore
 
     name, space = space_of(job.args)
-    ledger = Ledger(job.out / "trials", space.mode)
+    store = TrialStore(job.out / "trials", space.mode)
     if job.args.retry_failed:
-        for trial in ledger.of("failed"):
-            ledger.reopen(trial.number)
+        for trial in store.of("failed"):
+            store.reopen(trial.number)
     settings = {"level": job.config.evaluation.level, "method": job.config.objective.method}
     write_json(job.out / "sweep.json", {"name": name, **settings, "space": space.model_dump(mode="json")})
-    facts = _run_missing(job, name, space, ledger)
-    return conclude(job, name, space, ledger, facts)
+    facts = _run_missing(job, name, space, store)
+    return conclude(job, name, space, store, facts)
 
 
-def _run_missing(job: Job, name: str, space: Space, ledger: Ledger) -> list[tuple[str, str]]:
-    """Run trials until there are as many as asked for; gives facts for the report."""
+def _run_missing(job: Job, name: str, space: Space, store: TrialStore) -> list[tuple[str, str]]:
+    """Run trials until there are as many as asked for; returns facts for the report."""
     from peace.experiments.sweeps.repeats import grid_size
     from peace.experiments.sweeps.space import start_values
 
     trials: int = job.args.trials or space.budget.trials or grid_size(space)
-    closed = len(ledger.of("finished", "stopped", "failed"))
+    closed = len(store.of("finished", "stopped", "failed"))
     facts = [("space", name), ("search", f"{space.search}, {space.scheduler.name}"), ("preset", job.args.preset)]
-    if not ledger.of("open") and _complete(space, ledger, trials):
+    if not store.of("open") and _complete(space, store, trials):
         job.log.info("%d trials are there already", closed)
         return facts
     from jobs.runtime.ray_session import ray_session
-    from jobs.training.launcher import held_mb
+    from jobs.training.launcher import records_mb
     from jobs.training.resources import alive_nodes
-    from jobs.tuning.resources import room_for
+    from jobs.tuning.resources import trial_resources
     from jobs.tuning.runner import run_trials
     from peace.data.shards import ShardSet
 
@@ -142,21 +142,21 @@ def _run_missing(job: Job, name: str, space: Space, ledger: Ledger) -> list[tupl
         opened = ShardSet.open(shards)
         job.run.dataset(",".join(sorted(opened.statistics)), opened.digest, str(shards))
         asked = None if job.args.concurrency == "auto" else int(job.args.concurrency)
-        held = held_mb(str(shards), job.config.ray.in_memory_mb)
-        room = room_for(alive_nodes(), job.config.ray, asked, max(1, trials - closed), held)
-        print(f"peace sweep: {room}", file=sys.stderr)
-        job.log.info("%s", room)
-        plan = _plan(job, space, shards, start, room)
-        run_trials(job, space, ledger, plan, trials, start_values(plan.config, list(space.parameters)))
-    return [*facts, ("cluster", str(room))]
+        held = records_mb(str(shards), job.config.ray.in_memory_mb)
+        resources = trial_resources(alive_nodes(), job.config.ray, asked, max(1, trials - closed), held)
+        print(f"peace sweep: {resources}", file=sys.stderr)
+        job.log.info("%s", resources)
+        plan = _plan(job, space, shards, start, resources)
+        run_trials(job, space, store, plan, trials, start_values(plan.config, list(space.parameters)))
+    return [*facts, ("cluster", str(resources))]
 
 
-def _complete(space: Space, ledger: Ledger, trials: int) -> bool:
+def _complete(space: Space, store: TrialStore, trials: int) -> bool:
     from peace.experiments.sweeps.repeats import next_point
 
-    if len(ledger.trials) >= trials:
+    if len(store.trials) >= trials:
         return True
-    return space.search == "grid" and next_point(space, list(ledger.trials.values())) == "end"
+    return space.search == "grid" and next_point(space, list(store.trials.values())) == "end"
 
 
 def _data(job: Job, space: Space) -> tuple[Path, Path | None]:
@@ -184,7 +184,7 @@ def _data(job: Job, space: Space) -> tuple[Path, Path | None]:
     return shards, start
 
 
-def _plan(job: Job, space: Space, shards: Path, start: Path | None, room: Room) -> TrialPlan:
+def _plan(job: Job, space: Space, shards: Path, start: Path | None, resources: TrialResources) -> TrialPlan:
     """What the trials share. Raises ConfigError where the space's fixed values do not go with the configuration."""
     from jobs.tuning.trial import TrialPlan
     from peace.experiments.sweeps.space import trial_config
@@ -197,7 +197,7 @@ def _plan(job: Job, space: Space, shards: Path, start: Path | None, room: Room) 
         trials=str(job.out / "trials"),
         metric=space.metric,
         mode=space.mode,
-        room=room,
+        resources=resources,
         scores_test=space.draws is not None,
     )
 

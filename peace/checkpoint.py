@@ -33,7 +33,7 @@ from safetensors import SafetensorError
 from peace.config import Config, build_config, dump_config
 from peace.core.errors import ConfigError, DataError
 from peace.core.files import digest, json_text, read_json, write_text
-from peace.core.storage import is_remote, reaching
+from peace.core.storage import is_remote, translate_errors
 
 if TYPE_CHECKING:
     from peace.models import EcgClassifier
@@ -112,7 +112,7 @@ def write_checkpoint(place: Path, packed: Mapping[str, bytes]) -> None:
     contents = {name: packed[name] for name in meta["files"]}
     contents[META_FILE] = _sealed(meta).encode()  # last: it vouches for the others
     try:
-        with reaching(place):
+        with translate_errors(place):
             _write(place, contents)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -144,7 +144,7 @@ def remove_checkpoint(place: Path) -> None:
     """Remove a checkpoint; what a kill leaves of it is no checkpoint."""
     if is_remote(place):
         store: Any = place
-        with reaching(place):
+        with translate_errors(place):
             if store.fs.exists(f"{store.path}/{META_FILE}"):
                 store.fs.rm_file(f"{store.path}/{META_FILE}")
             if store.fs.find(store.path):
@@ -159,7 +159,7 @@ def remove_checkpoint(place: Path) -> None:
 
 def find_checkpoint(place: Path) -> Path:
     """The checkpoint folder meant by `place`: itself, or the one inside a run directory. Raises DataError."""
-    with reaching(place):
+    with translate_errors(place):
         for candidate in (place, place / "checkpoint"):
             if (candidate / META_FILE).is_file():
                 return candidate
@@ -185,7 +185,7 @@ def read_meta(place: Path) -> tuple[Config, CheckpointMeta]:
         config = build_config(yaml.safe_load(_read_file(place, "config.yaml", known).decode("utf-8")))
         return config, CheckpointMeta(**values)
     except (ConfigError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise DataError(f"{place} of release {values.get('code_version')} is not a whole checkpoint: {error}") from None
+        raise DataError(f"{place} of release {values.get('code_version')} is not a valid checkpoint: {error}") from None
 
 
 def load_classifier(place: Path) -> tuple[EcgClassifier, CheckpointMeta]:
@@ -267,7 +267,7 @@ def _read_file(place: Path, name: str, known: Mapping[str, str]) -> bytes:
     if name not in known:
         raise DataError(f"{place} holds no {name}")
     try:
-        with reaching(place):
+        with translate_errors(place):
             content = (place / name).read_bytes()
     except FileNotFoundError:
         raise DataError(f"{place / name} does not exist: the checkpoint is not whole") from None

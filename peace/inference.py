@@ -20,7 +20,7 @@ from peace.checkpoint import CheckpointMeta, find_checkpoint, load_classifier
 from peace.config import LeadsConfig, QualityConfig, SignalConfig
 from peace.core.errors import DataError, PeaceError, nearest
 from peace.data.labels import load_label_set
-from peace.data.signal import LEADS, Conditioned, Unreadable, condition_file, flag_texts
+from peace.data.signal import LEADS, Conditioned, RecordRejected, condition_file, flag_texts
 from peace.data.signal.units import to_mv
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class RejectedRecord:
     """A recording that could not be read: `reason` is a key of peace.data.signal.REASONS."""
 
     record: str
@@ -65,7 +65,7 @@ class Predictor:
 
     @classmethod
     def load(cls, place: Path) -> Predictor:
-        """From a checkpoint folder or a run directory. Raises DataError where it is not a whole checkpoint."""
+        """From a checkpoint folder or a run directory. Raises DataError where it is not a valid checkpoint."""
         classifier, meta = load_classifier(place)
         try:
             signal = SignalConfig.model_validate(meta.recipe["signal"])
@@ -96,11 +96,13 @@ class Predictor:
             known = {}
         return {label: known.get(label, label) for label in self.labels}
 
-    def predict_file(self, path: Path, cohort: str = DEFAULT_COHORT) -> Prediction | Refusal:
+    def predict_file(self, path: Path, cohort: str = DEFAULT_COHORT) -> Prediction | RejectedRecord:
         """Label probabilities of one WFDB record; see predict_files."""
         return next(self.predict_files([path], cohort))
 
-    def predict_files(self, paths: Sequence[Path], cohort: str = DEFAULT_COHORT) -> Iterator[Prediction | Refusal]:
+    def predict_files(
+        self, paths: Sequence[Path], cohort: str = DEFAULT_COHORT
+    ) -> Iterator[Prediction | RejectedRecord]:
         """One answer a path (a record with or without .hea), in their order; what cannot be read is refused.
 
         `cohort` chooses the filter, by the recipe's signal.filters: where the recording was made, not where the model
@@ -122,15 +124,15 @@ class Predictor:
                 else:
                     yield item
 
-    def read(self, path: Path, cohort: str) -> Conditioned | Refusal:
+    def read(self, path: Path, cohort: str) -> Conditioned | RejectedRecord:
         """Read and condition a record as in training, or say why not."""
         try:
             return condition_file(path, cohort, self.signal, LeadsConfig(require=9), self.quality)
-        except Unreadable as error:
-            return Refusal(str(path), error.reason, error.detail)
+        except RecordRejected as error:
+            return RejectedRecord(str(path), error.reason, error.detail)
         # one unexpected record must not take the answers for the others with it
         except Exception as error:
-            return Refusal(str(path), "unexpected_error", f"{type(error).__name__}: {error}")
+            return RejectedRecord(str(path), "unexpected_error", f"{type(error).__name__}: {error}")
 
     @torch.no_grad()
     def predict_array(self, ecg_mv: NDArray[Any], lead_mask: NDArray[Any] | None = None) -> NDArray[np.float32]:

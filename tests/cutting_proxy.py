@@ -20,7 +20,7 @@ class CuttingProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> int:
-        """Break every connection; gives how many there were."""
+        """Break every connection; returns how many there were."""
         broken, self._open = self._open, []
         for stream in broken:
             with suppress(OSError):

@@ -23,14 +23,14 @@ class MlflowServer:
     """Over a sqlite store in `place`, or over another one."""
 
     def __init__(self, place: Path, store: str | None = None, workers: int = 1) -> None:
-        self.place, self.workers, self.port = place, workers, free_port()
+        self.path, self.workers, self.port = place, workers, free_port()
         self.store = store or f"sqlite:///{place / 'server.db'}"
         self.uri = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = server_command(self.store, str(self.place / "artifacts"), port=self.port, workers=self.workers)
-        log = self.place / "server.log"
+        command = server_command(self.store, str(self.path / "artifacts"), port=self.port, workers=self.workers)
+        log = self.path / "server.log"
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
                 command, env=server_environment(), stdout=stream, stderr=stream, start_new_session=True

@@ -105,6 +105,6 @@ def cluster() -> Iterator[Any]:
 
 
 def add_node(made: Any) -> int:
-    """Add a node of one CPU; gives the process id of its raylet, under which its workers are."""
+    """Add a node of one CPU; returns the process id of its raylet, under which its workers are."""
     node = made.add_node(num_cpus=1, object_store_memory=2**27)
     return int(node.all_processes["raylet"][0].process.pid)

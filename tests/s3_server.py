@@ -92,9 +92,9 @@ def s3_server(host: str = "127.0.0.1") -> Iterator[S3Server]:
 
 def upload(folder: Path, address: str) -> None:
     """Put all files below a local folder under an s3:// address; the bucket is made where it is not there."""
-    from peace.core.storage import place
+    from peace.core.storage import to_path
 
-    store: Any = place(address)
+    store: Any = to_path(address)
     if not store.fs.exists(store.path.split("/")[0]):
         store.fs.mkdir(store.path.split("/")[0])
     for file in sorted(folder.rglob("*")):

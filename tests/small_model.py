@@ -37,7 +37,7 @@ def write_run(run: Path, require: int = 12, thresholds: bool = True, overrides: 
 def write_record(
     place: Path, leads: Sequence[str] = LEADS, seconds: float = 12.0, rate: int = 500, seed: int = 0
 ) -> Path:
-    """A WFDB record of beats and noise, format 16, limb leads first; gives the path of its .hea."""
+    """A WFDB record of beats and noise, format 16, limb leads first; returns the path of its .hea."""
     generator = np.random.default_rng(seed)
     at = np.arange(round(seconds * rate)) / rate
     beat = np.exp(-(((at % 0.7) - 0.3) ** 2) / 0.0003)

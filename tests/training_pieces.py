@@ -12,7 +12,7 @@ from peace.data.shards import Records
 from peace.descriptors import load_descriptors
 from peace.objectives.gate import make_gate
 from peace.training.batches import BesideUnlabelled, MemorySource, Source
-from peace.training.distributed import Ranks
+from peace.training.distributed import DistributedContext
 from peace.training.tasks import make_task
 from peace.training.trainer import Trainer
 
@@ -35,10 +35,10 @@ def random_records(count: int, length: int = 200) -> Records:
 
 
 def make_trainer(
-    overrides: Sequence[str] = (), ranks: Ranks | None = None, count: int = 22, start_share: float = 0.0
+    overrides: Sequence[str] = (), ranks: DistributedContext | None = None, count: int = 22, wise_ft_alpha: float = 0.0
 ) -> Trainer:
     """A trainer whose weights follow from the configuration alone."""
-    ranks = ranks or Ranks()
+    ranks = ranks or DistributedContext()
     config = load_config("debug", None, ["pretrain.batch_size=8", *overrides])
     torch.manual_seed(0)
     method = config.objective.method
@@ -47,4 +47,4 @@ def make_trainer(
     if method in ALIGNING:
         source = BesideUnlabelled(source, random_records(9), 1, ranks.rank)
     gate = make_gate(config.objective)
-    return Trainer(task, gate, config.pretrain, source, ranks, torch.device("cpu"), 1, start_share)
+    return Trainer(task, gate, config.pretrain, source, ranks, torch.device("cpu"), 1, wise_ft_alpha)

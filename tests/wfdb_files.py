@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from peace.data.signal import Unreadable, read_record
+from peace.data.signal import RecordRejected, read_record
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 LIMITS = {16: 2**15, 61: 2**15, 160: 2**15, 80: 2**7, 212: 2**11, 24: 2**23, 32: 2**31}
@@ -72,7 +72,7 @@ def write_digital(
     gains: Sequence[str] = ("1000.0(0)/mV",),
     offset: int = 0,
 ) -> Path:
-    """Write integers (samples, leads) and their header; gives the record's path without extension."""
+    """Write integers (samples, leads) and their header; returns the record's path without extension."""
     n_samples, n_leads = digital.shape
     record.parent.mkdir(parents=True, exist_ok=True)
     record.with_name(record.name + ".dat").write_bytes(b"\x07" * offset + packed(digital, form))
@@ -102,7 +102,7 @@ def write_record(
 
 def refusal(record: Path) -> str:
     """The reason for which a record is not read."""
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(RecordRejected) as caught:
         read_record(record)
     return caught.value.reason
 

@@ -1,4 +1,4 @@
-"""One training of the grid, as a Ray task: it leaves its folder whole, or goes on from its last epoch.
+"""One training of the grid, as a Ray task: it leaves its folder whole, or resumes from its last epoch.
 
 cells/<method>-seed-<s>-<protocol>/
   history.jsonl         its epochs
@@ -52,7 +52,7 @@ class Places:
 def run_cell(
     cell: Cell, config: Config, places: Places, held: dict[str, dict[str, Records]], threads: int, start: Any = None
 ) -> str:
-    """Train and score a cell unless that is done; gives its folder. `held` are the records of both cohorts by split.
+    """Train and score a cell unless that is done; returns its folder. `held` are the records of both cohorts by split.
 
     `start` is the finished pretraining that an adaptation needs: Ray hands it in when it is there.
     """
@@ -116,7 +116,7 @@ def _train(
     from jobs.runtime.history import append_history, read_history
     from jobs.training.outputs import keep_checkpoint
     from peace.training.batches import MemorySource
-    from peace.training.checkpoint_manager import CheckpointStore
+    from peace.training.checkpoint_manager import CheckpointManager
     from peace.training.run import Hooks
     from peace.training.train import train
 
@@ -129,7 +129,7 @@ def _train(
     if plan.record_ids is not None:
         training = training.select(np.isin(training.record_id, plan.record_ids))
     source = MemorySource(training, plan.settings.batch_size, plan.config.seed)
-    store = CheckpointStore(place / "checkpoints")
+    store = CheckpointManager(place / "checkpoints")
     train(plan, Hooks(on_kept=on_kept), store, source, device, validation, unlabelled)
     keep_checkpoint(store.best(), place / "checkpoint")
     return len(training)

@@ -13,7 +13,7 @@ from peace.core.files import read_json
 
 
 def conclude(job: Job, cells: Sequence[Cell], place: Path, synthetic: bool) -> dict[str, Any]:
-    """Compare the cells that were asked for, write report.html; gives the values of result.json."""
+    """Compare the cells that were asked for, write report.html; returns the values of result.json."""
     from peace.evaluation.predictions import read_predictions
     from peace.experiments.ablation.report import write_ablation_report
     from peace.experiments.ablation.summary import summarise

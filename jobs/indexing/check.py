@@ -27,7 +27,7 @@ def overrides(args: argparse.Namespace) -> list[str]:
 
 
 def work(job: Job) -> dict[str, Any]:
-    """Check the tree and print the first departures, one a line; result.json holds them all."""
+    """Check the tree and print the first issues, one a line; result.json holds them all."""
     from jobs.indexing.settled import settled_patients
     from peace.data.cohorts.validation import check_tree
     from peace.data.labels import load_label_set
@@ -41,7 +41,7 @@ def work(job: Job) -> dict[str, Any]:
     contract = check_tree(
         args.cohort, args.root, labels, job.config, every_header=args.check == "all", settled=settled_patients(job)
     )
-    for departure in contract.departures[:SHOWN]:
+    for departure in contract.issues[:SHOWN]:
         print(departure, file=sys.stderr)
     if contract.warning is not None:
         print(f"peace index --check: WARNING: {contract.warning}", file=sys.stderr)
@@ -58,7 +58,7 @@ def work(job: Job) -> dict[str, Any]:
         "counts": contract.counts,
         "index": None if contract.account is None else contract.account.counts(),
         "warning": contract.warning,
-        "departures": [asdict(departure) for departure in contract.departures],
+        "issues": [asdict(departure) for departure in contract.issues],
     }
 
 

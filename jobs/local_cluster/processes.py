@@ -47,7 +47,7 @@ def of_cluster(mark: str) -> list[psutil.Process]:
 
 
 def end(mark: str, patience: float = 15.0) -> int:
-    """End every process of the cluster, in order at first, by force after `patience` seconds; gives how many."""
+    """End every process of the cluster, in order at first, by force after `patience` seconds; returns how many."""
     ended: set[int] = set()
     deadline = time.monotonic() + patience
     while living := of_cluster(mark):

@@ -9,7 +9,7 @@ from jobs.pipeline.stages import COHORTS, Stages
 
 
 def synthetic_shards(stages: Stages, cohorts: Sequence[str]) -> dict[str, Path]:
-    """Synthesize, index and preprocess; gives the shards of each cohort. What is there already stays."""
+    """Synthesize, index and preprocess; returns the shards of each cohort. What is there already stays."""
     out, given = stages.job.out, stages.overrides
     stages.overrides = [*given, *(f"synthetic.{cohort}_records=0" for cohort in COHORTS if cohort not in cohorts)]
     stages.call("data", "synthesize", [])

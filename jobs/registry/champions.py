@@ -38,7 +38,7 @@ class Change:
     at: str
 
 
-class Champions:
+class PromotionLog:
     """The ledger of one alias of a registered model. Raises DataError where the model is not there."""
 
     def __init__(self, client: MlflowClient, name: str, alias: str) -> None:
@@ -78,7 +78,7 @@ class Champions:
         change = Change(after + 1, kind, version, previous, why[:2000], run_id, now)
         return change if self._write_once(self._key(change.number), json.dumps(asdict(change))) else None
 
-    def settle(self) -> None:
+    def reconcile(self) -> None:
         """Make the alias what the last entry says, unless that was done; the version says since when and why."""
         set_to = None
         while True:
@@ -95,7 +95,7 @@ class Champions:
             self._tell(last)
             self._write_once(f"{self._key(last.number)}.done", "yes")
 
-    def before(self) -> str | None:
+    def previous(self) -> str | None:
         """The version that a rollback puts back: the champion before the present one, passing over what was undone."""
         from mlflow.exceptions import MlflowException
 
@@ -111,7 +111,7 @@ class Champions:
         return None
 
     def _line(self) -> list[str]:
-        """Champions that nobody has rolled back, oldest first."""
+        """PromotionLog that nobody has rolled back, oldest first."""
         line: list[str] = []
         for change in self.changes():
             if change.previous and change.previous not in line[-1:] and change.kind == "promote":
@@ -165,7 +165,7 @@ class Champions:
 
 
 def new_ledger(client: MlflowClient, name: str, experiment: str) -> str:
-    """A run to enter changes in; gives its id."""
+    """A run to enter changes in; returns its id."""
     note = (
         f"Who was champion of the registered model {name}, in the order of the changes: each parameter is one, written "
         "once. The runs below this one are the decisions, with their reasons. Do not delete it."

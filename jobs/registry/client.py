@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.registry.champions import Champions
+from jobs.registry.champions import PromotionLog
 from jobs.runtime.harness import Job
 from jobs.tracking.store import connect, first_line, signed_in, tracking_uri
 from peace.config import Config
@@ -48,9 +48,9 @@ def resolve(client: MlflowClient, name: str, wanted: str) -> str:
 
 
 def fetch_checkpoint(model: str, config: Config, place: Path) -> Path:
-    """Bring a registered model (models:/NAME/VERSION or models:/NAME@ALIAS) to `place`; gives its checkpoint folder.
+    """Bring a registered model (models:/NAME/VERSION or models:/NAME@ALIAS) to `place`; returns its checkpoint folder.
 
-    Raises DataError where it is not to be had.
+    Raises DataError where it is not available.
     """
     uri = tracking_uri(config)
     file = Path(uri.removeprefix("sqlite:///"))
@@ -63,13 +63,13 @@ def fetch_checkpoint(model: str, config: Config, place: Path) -> Path:
         place.mkdir(parents=True, exist_ok=True)
         plain = signed_in(uri)
         folder = Path(download_artifacts(model, dst_path=str(place), tracking_uri=plain, registry_uri=plain))
-    # a store, a server or a disk may fail in many ways; all of them mean that the model is not to be had
+    # a store, a server or a disk may fail in many ways; all of them mean that the model is not available
     except Exception as error:
         raise DataError(f"cannot get {model!r} from {uri}: {first_line(error)}") from error
     return folder / "artifacts" / "checkpoint"
 
 
-def write_description(client: MlflowClient, champions: Champions) -> None:
+def write_description(client: MlflowClient, champions: PromotionLog) -> None:
     """The front page of a registered model in MLflow: what it is, which version is champion and why, how to load it."""
     name, alias = champions.name, champions.alias
     version = champions.current()

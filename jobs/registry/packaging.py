@@ -26,7 +26,7 @@ def build_model(
 ) -> Path:
     """Write the model as a folder that MLflow loads: code, checkpoint without the text side, card, signature, example.
 
-    `place` is an empty folder; gives the model's folder in it.
+    `place` is an empty folder; returns the model's folder in it.
     """
     import mlflow.pyfunc
 

@@ -28,7 +28,7 @@ from peace.config import Config, dump_config, load_config
 from peace.core.errors import ConfigError
 from peace.core.files import digest, file_digest, json_text, write_json, write_text
 from peace.core.masking import masked
-from peace.core.storage import is_remote, looks_remote, place
+from peace.core.storage import is_remote, looks_remote, to_path
 
 if TYPE_CHECKING:
     from jobs.tracking.run import Run
@@ -125,7 +125,7 @@ def _run(verb: Verb, argv: Sequence[str]) -> int:
         with _terminated_as_interrupt():
             result = execute(verb, args, overrides)
     except KeyboardInterrupt as stop:
-        print(f"\npeace {verb.name}: interrupted; the same command goes on from what is finished", file=sys.stderr)
+        print(f"\npeace {verb.name}: interrupted; the same command resumes from what is finished", file=sys.stderr)
         return 143 if isinstance(stop, Terminated) else 130
     except Undelivered:
         raise
@@ -153,7 +153,7 @@ def parser_of(verb: Verb) -> argparse.ArgumentParser:
     )
     verb.add_arguments(parser)
     parser.add_argument(
-        "--out", type=place, metavar="DIR", help="directory of this run: configuration, result, artefacts"
+        "--out", type=to_path, metavar="DIR", help="directory of this run: configuration, result, artefacts"
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML laid over the preset")
     parser.add_argument("--preset", default=verb.preset, help=f"debug, demo or paper; default {verb.preset}")

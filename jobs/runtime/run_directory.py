@@ -17,9 +17,9 @@ from typing import Any, cast
 from peace.core.errors import ConfigError, DataError, PeaceError
 from peace.core.files import read_json, replacing
 from peace.core.masking import masked
-from peace.core.storage import is_remote, nearby, reaching, scratch
+from peace.core.storage import is_remote, local_copy, scratch, translate_errors
 
-LOG_SECONDS = 30.0  # the log of a run in an object store is at the most so old
+LOG_SECONDS = 30.0  # the log of a run in an object store is at most so old
 SET_ASIDE_NOT = ("previous", ".lock", "cache")  # a cache is found by content: it serves any run
 
 
@@ -48,7 +48,7 @@ def earlier_result(
     if earlier["verb"] != verb:
         raise ConfigError(f"{out} is the directory of a `peace {earlier['verb']}` run: choose another --out")
     if fresh or earlier["identity"] != identity:
-        with reaching(out):
+        with translate_errors(out):
             aside = _set_aside(out, earlier["identity"])
         changed = _changed_keys(earlier["config"], read)
         why = "--fresh" if fresh else f"changed: {', '.join(changed) or 'the inputs'}"
@@ -122,7 +122,7 @@ def run_log(path: Path, name: str) -> Iterator[logging.Logger]:
     with scratch() if is_remote(path) else nullcontext(path.parent) as folder:
         local = folder / path.name
         if is_remote(path):
-            with suppress(FileNotFoundError), nearby(path) as earlier:
+            with suppress(FileNotFoundError), local_copy(path) as earlier:
                 shutil.copyfile(earlier, local)
         log = logging.getLogger(f"peace.{name}")
         log.setLevel(logging.INFO)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from peace.core.errors import DataError
-from peace.core.storage import fault_of, reaching
+from peace.core.storage import fault_of, translate_errors
 
 BEAT_SECONDS = 15.0
 EXPIRES_SECONDS = 60.0  # a lock without a beat for so long is left over from a killed job
@@ -74,7 +74,7 @@ class _Lock:
 
     def take(self) -> None:
         """Create the lock, or take over one that was left. Raises DataError where another job holds it."""
-        with reaching(self._out):
+        with translate_errors(self._out):
             for _ in range(TRIES):
                 if self._put(mode="create"):
                     self._warn_where_conditions_count_nothing()
@@ -115,7 +115,7 @@ class _Lock:
     def release(self) -> None:
         """Remove the lock, while it is surely ours."""
         if not self.lost and time.monotonic() - self._beaten < EXPIRES_SECONDS:
-            with suppress(DataError, FileNotFoundError), reaching(self._out):  # else it expires
+            with suppress(DataError, FileNotFoundError), translate_errors(self._out):  # else it expires
                 self._store.rm_file(self._path)
 
     def _put(self, **condition: Any) -> bool:

@@ -20,7 +20,7 @@ BAR = re.compile(r"\d+%\|.*\|.*\[.*\]\s*$|\d+ \w+ \[\d\d:\d\d.*\]\s*$")  # as tq
 
 
 def follow(client: JobSubmissionClient, address: str, job: str, to: TextIO) -> JobDetails:
-    """Print the job's output until it ends; gives how it ended. Raises Unreachable after ten minutes of silence."""
+    """Print the job's output until it ends; returns how it ended. Raises Unreachable after ten minutes of silence."""
     printer = Printer(to)
     lost: float | None = None
     while True:
@@ -38,7 +38,7 @@ def follow(client: JobSubmissionClient, address: str, job: str, to: TextIO) -> J
             return details
         lost = None if printer.seen > before else lost or time.monotonic()
         if lost and time.monotonic() - lost > PATIENCE_SECONDS:
-            raise Unreachable(f"no output of {job} can be had from {address} ({reason})")
+            raise Unreachable(f"no output of {job} is available from {address} ({reason})")
         time.sleep(POLL_SECONDS)
 
 

@@ -41,7 +41,7 @@ def stop(client: JobSubmissionClient, address: str, name: str) -> None:
 
 
 def stop_all(address: str, patience: float) -> list[str]:
-    """Stop every running job of a cluster and wait for them; gives their names."""
+    """Stop every running job of a cluster and wait for them; returns their names."""
     client = connect(address)
     running = [str(details.submission_id) for details in submitted(client, address) if details.status not in ENDED]
     for name in running:

@@ -21,7 +21,7 @@ from jobs.submission.client import LOOPBACK
 from jobs.tracking.run import COMMIT_VARIABLE, git_commit
 from peace.config import Config
 from peace.core.errors import ConfigError
-from peace.core.storage import STORE_ENVIRONMENT, place
+from peace.core.storage import STORE_ENVIRONMENT, to_path
 
 PACKAGES = ("peace", "jobs", "tune_spaces", "cluster")
 NOT_PACKED = ("__pycache__", "*.pyc", ".*", "kuberay", "slurm", "cloud", "docker", "monitoring")
@@ -48,7 +48,7 @@ class Paths:
     def _noting(self, action: argparse.Action) -> Any:
         kind: Any = action.type or str
         name = action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest)
-        typed = kind in (Path, place)
+        typed = kind in (Path, to_path)
 
         def read(word: str) -> Any:
             if ADDRESS.match(word) is None and (typed or _looks_like_a_path(word)):

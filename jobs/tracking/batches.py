@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jobs.tracking.journal import Placed
-from peace.core.storage import is_remote, nearby, place
+from jobs.tracking.journal import LogEntry
+from peace.core.storage import is_remote, local_copy, to_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -51,12 +51,12 @@ def _tell_alone(client: MlflowClient, run_id: str, out: Path, entry: dict[str, A
         context = InputTag("mlflow.data.context", values.pop("context"))
         client.log_inputs(run_id, datasets=[DatasetInput(Dataset(source_type="local", **values), [context])])
     elif "artifact" in entry:
-        path = place(entry["artifact"])
+        path = to_path(entry["artifact"])
         path = path if is_remote(path) else Path(os.path.normpath(out / path))
         if path.is_dir():
             client.log_artifacts(run_id, str(path), entry["folder"])
         else:
-            with nearby(path) as local:
+            with local_copy(path) as local:
                 client.log_artifact(run_id, str(local), entry["folder"])
     elif entry["status"] == "RUNNING":
         client.update_run(run_id, status="RUNNING")
@@ -70,9 +70,9 @@ def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
         yield items[start : start + size]
 
 
-def parcels(entries: Sequence[Placed]) -> Iterator[list[Placed]]:
+def batches(entries: Sequence[LogEntry]) -> Iterator[list[LogEntry]]:
     """Entries that go together: what log_batch takes, up to a batch of numbers; anything else alone."""
-    parcel: list[Placed] = []
+    parcel: list[LogEntry] = []
     numbers = 0
     for placed in entries:
         alone = not ALONE.isdisjoint(placed.entry)

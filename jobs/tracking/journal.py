@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 from peace.core.errors import DataError, PeaceError
 from peace.core.files import read_json, replacing, write_json
 from peace.core.masking import masked
-from peace.core.storage import is_remote, nearby
+from peace.core.storage import is_remote, local_copy
 
 FOLDER = "tracking"
 JOURNAL, SENT = "journal.jsonl", "sent.json"
@@ -37,7 +37,7 @@ LOCK_PATIENCE = 30.0  # seconds that `peace track sync` may take to let go of a 
 PART_BYTES = 1_000_000  # of the journal that is read at once
 
 
-class Placed(NamedTuple):
+class LogEntry(NamedTuple):
     """An entry and the bytes of the journal that hold it."""
 
     entry: dict[str, Any]
@@ -121,14 +121,14 @@ class Journal:
         """The step after the last one of a metric."""
         return max(self._points.get(name, {-1: 0.0})) + 1
 
-    def entries(self, offset: int, limit: int = PART_BYTES) -> list[Placed]:
+    def entries(self, offset: int, limit: int = PART_BYTES) -> list[LogEntry]:
         """Whole entries from a place in the file on, until they pass `limit` bytes."""
         found, end = [], min(self._size, offset + limit)
         with self.path.open("rb") as stream:
             stream.seek(offset)
             while offset < end:
                 line = stream.readline()
-                found.append(Placed(_parsed(line), offset, offset + len(line)))
+                found.append(LogEntry(_parsed(line), offset, offset + len(line)))
                 offset += len(line)
         return found
 
@@ -152,7 +152,7 @@ class Journal:
 
     def _bring(self) -> None:
         for name in (JOURNAL, SENT):
-            with suppress(FileNotFoundError, DataError), nearby(self.out / FOLDER / name) as earlier:
+            with suppress(FileNotFoundError, DataError), local_copy(self.out / FOLDER / name) as earlier:
                 shutil.copyfile(earlier, self._folder / name)
 
     def _read_all(self) -> None:

@@ -1,4 +1,4 @@
-"""One MLflow run a job, owned by the process that started it; a job that is run again goes on in the same run.
+"""One MLflow run a job, owned by the process that started it; a job that is run again continues in the same run.
 
 What a job logs goes into its directory first (tracking_journal) and from there to the store (tracking_sender), so that
 a tracking server that is down, slow or silent costs a warning and nothing else, and nothing is logged twice. Only
@@ -134,9 +134,9 @@ class Run:
 
 
 def open_run(config: Config, out: Path, verb: str, parent: Run | str | None, enabled: bool, guest: bool = False) -> Run:
-    """Start the run of a job that writes to `out`, or go on in the run that an earlier call there began.
+    """Start the run of a job that writes to `out`, or continue in the run that an earlier call there began.
 
-    Gives a run that does nothing where tracking is disabled. Raises ConfigError for a tracking address that MLflow
+    Returns a run that does nothing where tracking is disabled. Raises ConfigError for a tracking address that MLflow
     cannot use. `parent` is the run that this one belongs under, or its id. A `guest` logs into the run of another
     verb, where there is one, and leaves its status as it is.
     """
@@ -147,7 +147,7 @@ def open_run(config: Config, out: Path, verb: str, parent: Run | str | None, ena
     try:
         journal = Journal(out)
     except DataError as error:
-        warn(verb, f"{error}: the job goes on untracked")
+        warn(verb, f"{error}: the job continues untracked")
         return Run()
     fresh = journal.begin is None
     if fresh:

@@ -11,8 +11,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from jobs.tracking.batches import parcels, short, tell
-from jobs.tracking.journal import Journal, Placed
+from jobs.tracking.batches import batches, short, tell
+from jobs.tracking.journal import Journal, LogEntry
 from jobs.tracking.store import connect, experiment_id, first_line, warn
 from peace.core.errors import PeaceError
 from peace.core.files import write_text
@@ -30,7 +30,7 @@ SLOW = 2.0  # seconds that tell silence from a refusal, which costs nothing
 _silent_since: dict[str, float] = {}
 
 
-class Gone(Exception):
+class RunDeleted(Exception):
     """The run was deleted from its store while the job was writing to it."""
 
 
@@ -94,10 +94,10 @@ class Sender:
         return sent
 
     def push(self) -> int:
-        """Send the next part; gives its number of entries, 0 where nothing is left. Raises what the store raises."""
+        """Send the next part; returns its number of entries, 0 where nothing is left. Raises what the store raises."""
         self.attach()
         part = self.journal.entries(int(self.journal.sent["offset"]))
-        for parcel in parcels(part):
+        for parcel in batches(part):
             self._send(parcel)
         return len(part)
 
@@ -140,7 +140,7 @@ class Sender:
                     continue
             except Exception as error:  # see start
                 self._note_failure(error, began)
-                if isinstance(error, Gone):
+                if isinstance(error, RunDeleted):
                     return
                 self._hurry.wait(PAUSES[min(failures, len(PAUSES) - 1)])
                 self._hurry.clear()
@@ -158,16 +158,16 @@ class Sender:
         return since is not None and time.monotonic() - since < SILENT_FOR
 
     def _note_failure(self, error: Exception, began: float) -> None:
-        if time.monotonic() - began > SLOW and not isinstance(error, Gone):
+        if time.monotonic() - began > SLOW and not isinstance(error, RunDeleted):
             _silent_since[self.uri] = time.monotonic()
-        self._warn(str(error) if isinstance(error, Gone) else first_line(error))
+        self._warn(str(error) if isinstance(error, RunDeleted) else first_line(error))
         self._failed.set()
 
     def _warn(self, why: str) -> None:
         if not self.warned:
             self.warned = True
             told = (
-                f"no MLflow at {self.uri} ({why}): the job goes on, what it logs is kept and sent when MLflow answers"
+                f"no MLflow at {self.uri} ({why}): the job continues, what it logs is kept and sent when MLflow answers"
             )
             warn(self._verb, told)
 
@@ -214,7 +214,7 @@ class Sender:
                 return file.read_text(encoding="utf-8").strip()
         return begin.get("parent")
 
-    def _send(self, parcel: Sequence[Placed]) -> None:
+    def _send(self, parcel: Sequence[LogEntry]) -> None:
         """Send entries that belong together; one that a living store refuses is left out, with a warning."""
         try:
             tell(self._live, str(self.run_id), self.journal.out, [placed.entry for placed in parcel])
@@ -245,4 +245,4 @@ class Sender:
                 raise
             found = None
         if found is None or found.info.lifecycle_stage != "active":
-            raise Gone(f"run {self.run_id} was deleted there") from error
+            raise RunDeleted(f"run {self.run_id} was deleted there") from error

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.runtime.harness import Job
-from jobs.training.monitor import Board, watching
+from jobs.training.monitor import ProgressActor, monitor
 from peace.config import RayConfig
 from peace.core.errors import DataError, PeaceError, StoreError
 from peace.core.files import read_json, write_json
-from peace.core.storage import is_remote, place, scratch
+from peace.core.storage import is_remote, scratch, to_path
 
 if TYPE_CHECKING:
     from jobs.training.preemption import PreemptionNotice
@@ -37,23 +37,23 @@ SECONDS_BETWEEN_NOTES = 0.5
 def train_on_ray(
     job: Job, plan: TrainingPlan, room: tuple[float, int] | None = None, callbacks: Sequence[Any] = ()
 ) -> Path:
-    """Train the plan on the cluster that Ray has joined; gives the folder of the best checkpoint.
+    """Train the plan on the cluster that Ray has joined; returns the folder of the best checkpoint.
 
     `room`: CPUs that a worker reserves and its threads, where the caller shares the cluster out among several
     trainings; `callbacks` are Ray Train's.
 
-    The same command goes on where it stopped. Raises ConfigError where the cluster is too small, and the PeaceError of
+    The same command resumes where it stopped. Raises ConfigError where the cluster is too small, and the PeaceError of
     a worker. On Ctrl-C or SIGTERM workers have ray.grace_seconds for a checkpoint of the next step.
     """
-    from jobs.training.resources import alive_nodes, check_room, needs_of, worker_room
-    from peace.training.checkpoint_manager import CheckpointStore
+    from jobs.training.resources import alive_nodes, check_capacity, cpus_and_threads, worker_resources
+    from peace.training.checkpoint_manager import CheckpointManager
 
     settings = job.config.ray
     nodes = alive_nodes()
-    share, threads = room or worker_room(settings, nodes)
-    needs = needs_of(settings, share)
-    held = held_mb(plan.shards, settings.in_memory_mb) if plan.record_ids is None else 0.0
-    check_room(settings, needs, nodes, held)
+    share, threads = room or cpus_and_threads(settings, nodes)
+    needs = worker_resources(settings, share)
+    held = records_mb(plan.shards, settings.in_memory_mb) if plan.record_ids is None else 0.0
+    check_capacity(settings, needs, nodes, held)
     checkpoints = checkpoints_of(job)
     board = _board()
     watch_nodes = len(nodes) > 1 or settings.min_workers is not None
@@ -66,13 +66,13 @@ def train_on_ray(
         "watch_nodes": watch_nodes,
     }
     wanted = {name: count * (settings.min_workers or settings.workers) for name, count in needs.items()}
-    with scratch() as folder, watching(job, board, plan.settings.epochs, wanted):
+    with scratch() as folder, monitor(job, board, plan.settings.epochs, wanted):
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", str(int(watch_nodes)))
         trainer = _trainer(settings, loop_config, needs, job.identity[:12], folder, list(callbacks))
         result = _fit(trainer, board, settings.grace_seconds)
     if result.return_value and result.return_value.get("fault"):
         raise DataError(result.return_value["fault"])
-    return CheckpointStore(checkpoints, _keeping(job), job.log.warning).best()
+    return CheckpointManager(checkpoints, _keeping(job), job.log.warning).best()
 
 
 def _board() -> Any:
@@ -81,7 +81,7 @@ def _board() -> Any:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    return ray.remote(num_cpus=0, scheduling_strategy=here)(Board).remote()
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(ProgressActor).remote()
 
 
 def _trainer(
@@ -128,24 +128,24 @@ def checkpoints_of(job: Job) -> Path:
         if not note.exists():
             folder = f"{job.config.ray.storage.rstrip('/')}/{job.identity[:12]}-{uuid.uuid4().hex[:6]}"
             write_json(note, {"place": str(_absolute(folder))})
-        found = place(read_json(note)["place"])
+        found = to_path(read_json(note)["place"])
     write_json(found / OWNER, {"identity": job.identity, "out": str(job.out)})
     return found
 
 
 def _absolute(folder: str) -> Path:
-    found = place(folder)
+    found = to_path(folder)
     return found if is_remote(found) else found.absolute()
 
 
 def _keeping(job: Job) -> Any:
-    from peace.training.checkpoint_manager import Keeping
+    from peace.training.checkpoint_manager import RetentionPolicy
 
     settings = job.config.ray
-    return Keeping(settings.keep_last, settings.keep_best, settings.checkpoint_minutes)
+    return RetentionPolicy(settings.keep_last, settings.keep_best, settings.checkpoint_minutes)
 
 
-def held_mb(shards_place: str, limit_mb: float) -> float:
+def records_mb(shards_place: str, limit_mb: float) -> float:
     """What a worker holds of the training records: nothing where they pass `limit_mb` and are streamed."""
     from peace.data.shards import ShardSet
     from peace.training.streaming import fits_in_memory
@@ -157,14 +157,14 @@ def held_mb(shards_place: str, limit_mb: float) -> float:
 
 
 def _train_loop(settings: dict[str, Any]) -> dict[str, Any]:
-    """What each worker runs; gives `fault`, the message of a mistake for which no retry helps, and why it left."""
+    """What each worker runs; returns `fault`, the message of a mistake for which no retry helps, and why it left."""
     import ray
     import ray.train
     import torch
     from ray.train.torch import get_device
 
-    from jobs.training.preemption import Leave, Moving, PreemptionNotice, begin_training
-    from peace.training.checkpoint_manager import CheckpointStore, Keeping
+    from jobs.training.preemption import Preempted, PreemptionNotice, StopReason, begin_training
+    from peace.training.checkpoint_manager import CheckpointManager, RetentionPolicy
     from peace.training.train import train
 
     torch.set_num_threads(settings["threads"])
@@ -175,13 +175,15 @@ def _train_loop(settings: dict[str, Any]) -> dict[str, Any]:
     if fault is not None:
         return {"fault": fault}
     try:
-        checkpoints = place(settings["checkpoints"])
+        checkpoints = to_path(settings["checkpoints"])
         if not (checkpoints / OWNER).exists():
             raise DataError(
-                f"the worker on {ray.util.get_node_ip_address()} does not see {checkpoints}: let --out or ray.storage "
-                f"be a place that all machines reach, such as a shared mount or s3://BUCKET/FOLDER"
+                f"the worker on {ray.util.get_node_ip_address()} does not see {checkpoints}: set --out or ray.storage "
+                f"to a path that all nodes can reach, such as a shared mount or s3://BUCKET/FOLDER"
             )
-        store = CheckpointStore(checkpoints, Keeping(**settings["keeping"]), lambda text: board.warn.remote(text))
+        store = CheckpointManager(
+            checkpoints, RetentionPolicy(**settings["keeping"]), lambda text: board.warn.remote(text)
+        )
         hooks = _Hooks(board, first, PreemptionNotice(settings["watch_nodes"]))
         begin_training()
         device = get_device()
@@ -194,8 +196,8 @@ def _train_loop(settings: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(error, StoreError):
             ray.get(board.give_up.remote(str(error)))
         raise
-    if left == Leave.MOVE:
-        raise Moving("this worker's machine goes: a checkpoint is written, the training goes on from it elsewhere")
+    if left == StopReason.MOVE:
+        raise Preempted("this worker's machine goes: a checkpoint is written, the training resumes from it elsewhere")
     return {"left": left}
 
 
@@ -213,7 +215,7 @@ class _Hooks:
     def made(self) -> Any:
         from peace.training.run import Hooks
 
-        return Hooks(self.step, self.epoch, lambda metrics: self._board.epoch.remote(metrics), self.leave)
+        return Hooks(self.step, self.epoch, lambda metrics: self._board.epoch.remote(metrics), self.should_stop)
 
     def step(self, done: int, total: int) -> None:
         """Tell the board, now and then, and read what it answered the last time, without waiting for it."""
@@ -233,11 +235,11 @@ class _Hooks:
 
         ray.train.report(metrics)
 
-    def leave(self) -> int:
+    def should_stop(self) -> int:
         """Whether this worker is to go, and why."""
-        from jobs.training.preemption import Leave
+        from jobs.training.preemption import StopReason
 
-        return max(self._stop, Leave.MOVE if self._notice.given() else Leave.STAY)
+        return max(self._stop, StopReason.MOVE if self._notice.given() else StopReason.STAY)
 
 
 def _fit(trainer: Any, board: Any, grace_seconds: float) -> Any:
@@ -262,18 +264,18 @@ def _fit(trainer: Any, board: Any, grace_seconds: float) -> Any:
         failures = getattr(failed, "worker_failures", {}).values()
         raise next(filter(None, map(_mistake, failures)), failed) from None
     except KeyboardInterrupt:
-        _take_leave(outcome, board, grace_seconds)
+        _stop_in_order(outcome, board, grace_seconds)
         raise
 
 
-def _take_leave(outcome: Future[Any], board: Any, grace_seconds: float) -> None:
+def _stop_in_order(outcome: Future[Any], board: Any, grace_seconds: float) -> None:
     """Give the workers time for a checkpoint; another interrupt cuts it short."""
     import ray
 
-    from jobs.training.preemption import Leave
+    from jobs.training.preemption import StopReason
 
     with suppress(Exception):
-        if ray.get(board.ask_to_leave.remote(Leave.STOP), timeout=grace_seconds):
+        if ray.get(board.request_stop.remote(StopReason.STOP), timeout=grace_seconds):
             print(f"\na checkpoint of the next step is taken, within {grace_seconds:g} s", file=sys.stderr)
             outcome.result(timeout=grace_seconds)
 

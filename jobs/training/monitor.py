@@ -25,7 +25,7 @@ SECONDS_TO_ANSWER = 30.0
 SECONDS_TO_WAIT = 10.0  # for workers that start, until it is said what they may be waiting for
 
 
-class Board:
+class ProgressActor:
     """Where workers write how far they are, for the driver to show; and what the driver asks of them. A Ray actor."""
 
     def __init__(self) -> None:
@@ -36,18 +36,18 @@ class Board:
         self.epochs: list[dict[str, Any]] = []
         self.warnings: list[str] = []
         self.fault: str | None = None
-        self.leave = 0
+        self.stop_reason = 0
 
     def start(self, workers: int, first: bool) -> str | None:
-        """A worker of so many has started; gives the fault for which none of them needs to try again."""
+        """A worker of so many has started; returns the fault for which none of them needs to try again."""
         self.workers = workers
         self.starts += first
         return self.fault
 
     def step(self, done: int, total: int) -> int:
-        """Note the steps done; gives what the driver asks for: above 0, to take a checkpoint and leave."""
+        """Note the steps done; returns what the driver asks for: above 0, to take a checkpoint and leave."""
         self.done, self.total = done, total
-        return self.leave
+        return self.stop_reason
 
     def epoch(self, metrics: dict[str, Any]) -> None:
         """Note the figures of a finished epoch."""
@@ -61,18 +61,20 @@ class Board:
         """Note a mistake that would be the same after a restart of the workers."""
         self.fault = fault
 
-    def ask_to_leave(self, why: int) -> bool:
+    def request_stop(self, why: int) -> bool:
         """From the next step on, workers take a checkpoint and leave; says whether there are any at work."""
-        self.leave = why
+        self.stop_reason = why
         return self.total > 0
 
-    def read(self, epochs: int, warnings: int) -> Look:
+    def read(self, epochs: int, warnings: int) -> Snapshot:
         """What there is, of epochs and warnings those after the first so many."""
-        return Look(self.workers, self.starts, self.done, self.total, self.epochs[epochs:], self.warnings[warnings:])
+        return Snapshot(
+            self.workers, self.starts, self.done, self.total, self.epochs[epochs:], self.warnings[warnings:]
+        )
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """What the driver reads off a board."""
 
     workers: int
@@ -84,7 +86,7 @@ class Look:
 
 
 @contextmanager
-def watching(job: Job, board: Any, epochs: int, wanted: Mapping[str, float]) -> Iterator[None]:
+def monitor(job: Job, board: Any, epochs: int, wanted: Mapping[str, float]) -> Iterator[None]:
     """Show the board as a bar while the block runs; pass each finished epoch on, once.
 
     While no worker has started it says what of the `wanted` resources the cluster has not free.
@@ -92,7 +94,7 @@ def watching(job: Job, board: Any, epochs: int, wanted: Mapping[str, float]) -> 
     """
     ended = threading.Event()
     with ThreadPoolExecutor(1, thread_name_prefix="board") as thread:
-        watch = thread.submit(_watch, job, board, epochs, wanted, ended)
+        watch = thread.submit(_monitor, job, board, epochs, wanted, ended)
         try:
             yield
         except BaseException:
@@ -102,7 +104,7 @@ def watching(job: Job, board: Any, epochs: int, wanted: Mapping[str, float]) -> 
         watch.result()
 
 
-def _watch(job: Job, board: Any, epochs: int, wanted: Mapping[str, float], ended: threading.Event) -> None:
+def _monitor(job: Job, board: Any, epochs: int, wanted: Mapping[str, float], ended: threading.Event) -> None:
     import ray
 
     seen, warned, last_look, begun, starts = 0, 0, False, time.monotonic(), 0
@@ -110,29 +112,29 @@ def _watch(job: Job, board: Any, epochs: int, wanted: Mapping[str, float], ended
         while not last_look:
             last_look = ended.wait(SECONDS_BETWEEN_LOOKS)
             try:
-                look: Look = ray.get(board.read.remote(seen, warned), timeout=SECONDS_TO_ANSWER)
+                snapshot: Snapshot = ray.get(board.read.remote(seen, warned), timeout=SECONDS_TO_ANSWER)
             except ray.exceptions.GetTimeoutError:
                 continue
-            seen, warned = seen + len(look.epochs), warned + len(look.warnings)
-            for warning in look.warnings:
+            seen, warned = seen + len(snapshot.epochs), warned + len(snapshot.warnings)
+            for warning in snapshot.warnings:
                 job.log.warning(warning)
                 bar.write(f"warning: {warning}", file=sys.stderr)
-            if look.starts > starts:
-                said = f"training {'goes on' if starts else 'begins'} with {_workers(look.workers)}"
+            if snapshot.starts > starts:
+                said = f"training {'resumes' if starts else 'begins'} with {_workers(snapshot.workers)}"
                 job.log.info(said)
                 if starts:
                     bar.write(said, file=sys.stderr)
-                starts = look.starts
-            if not look.workers and time.monotonic() - begun > SECONDS_TO_WAIT:
+                starts = snapshot.starts
+            if not snapshot.workers and time.monotonic() - begun > SECONDS_TO_WAIT:
                 begun = time.monotonic()
                 _say_what_lacks(job, wanted, bar)
-            if look.total and bar.total is None:
+            if snapshot.total and bar.total is None:
                 # the clock of the rate starts with the first steps, also where an earlier run left some behind it
                 bar.set_description(job.label, refresh=False)
-                bar.reset(look.total)
-                bar.n = bar.initial = look.done
-            bar.update(look.done - bar.n)
-            for metrics in look.epochs:
+                bar.reset(snapshot.total)
+                bar.n = bar.initial = snapshot.done
+            bar.update(snapshot.done - bar.n)
+            for metrics in snapshot.epochs:
                 bar.set_postfix(epoch=f"{metrics['epoch']:.0f}/{epochs}", val_auc=f"{metrics['val_auc']:.3f}")
                 note(job, metrics)
 

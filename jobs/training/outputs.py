@@ -12,7 +12,7 @@ from peace.core.errors import DataError
 
 
 def finish_training(job: Job, best: Path, shards: Path) -> dict[str, Any]:
-    """Put the best epoch's checkpoint into the run directory and predict with it; gives the values of result.json."""
+    """Put the best epoch's checkpoint into the run directory and predict with it; returns the values of result.json."""
     place = job.out / "checkpoint"
     keep_checkpoint(best, place)
     history = read_history(job.out / "history.jsonl")

@@ -11,7 +11,7 @@ from typing import Any
 STEPS_BETWEEN_CHECKS = 10  # each is a barrier of all workers; a notice comes half a minute ahead or more
 
 
-class Leave(IntEnum):
+class StopReason(IntEnum):
     """Why a training leaves before its end; the higher counts."""
 
     STAY = 0
@@ -19,7 +19,7 @@ class Leave(IntEnum):
     STOP = 2  # the job goes: take a checkpoint, and go on when the command comes again
 
 
-class Moving(Exception):
+class Preempted(Exception):
     """Raised behind the checkpoint of a worker that is to go, so that Ray starts the workers again."""
 
 

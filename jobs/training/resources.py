@@ -21,7 +21,7 @@ def alive_nodes() -> list[dict[str, float]]:
     return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
 
 
-def worker_room(settings: RayConfig, nodes: Sequence[Resources]) -> tuple[float, int]:
+def cpus_and_threads(settings: RayConfig, nodes: Sequence[Resources]) -> tuple[float, int]:
     """CPUs that a worker reserves, and its threads. Raises ConfigError where more workers are asked for than CPUs."""
     if settings.cpus_per_worker is not None:
         return settings.cpus_per_worker, max(1, int(settings.cpus_per_worker))
@@ -30,7 +30,7 @@ def worker_room(settings: RayConfig, nodes: Sequence[Resources]) -> tuple[float,
     cpus = [node.get("CPU", 0.0) for node in nodes]
     if settings.workers > sum(cpus):
         raise ConfigError(
-            f"ray.workers={settings.workers}: the cluster has {sum(cpus):g} CPUs; ask for as many workers at the most, "
+            f"ray.workers={settings.workers}: the cluster has {sum(cpus):g} CPUs; ask for as many workers at most, "
             f"or set ray.cpus_per_worker below 1"
         )
     shares = {count / parts for count in cpus for parts in range(1, settings.workers + 1) if count >= parts}
@@ -40,16 +40,16 @@ def worker_room(settings: RayConfig, nodes: Sequence[Resources]) -> tuple[float,
     return math.floor(share * 1e4) / 1e4, max(1, int(share))
 
 
-def needs_of(settings: RayConfig, cpus: float) -> dict[str, float]:
+def worker_resources(settings: RayConfig, cpus: float) -> dict[str, float]:
     """What each worker reserves."""
     gpu = {"GPU": 1.0} if settings.gpu else {}
     return {"CPU": cpus, **gpu, **settings.resources}
 
 
-def check_room(settings: RayConfig, needs: Resources, nodes: Sequence[Resources], held_mb: float) -> None:
+def check_capacity(settings: RayConfig, needs: Resources, nodes: Sequence[Resources], records_mb: float) -> None:
     """Raise ConfigError where the cluster's machines cannot hold the workers, were they all free.
 
-    `held_mb` is what each worker holds of records.
+    `records_mb` is what each worker holds of records.
     """
     least = settings.min_workers or settings.workers
     rooms = [min(int(node.get(name, 0.0) / count + 1e-6) for name, count in needs.items() if count) for node in nodes]
@@ -60,7 +60,7 @@ def check_room(settings: RayConfig, needs: Resources, nodes: Sequence[Resources]
         )
     if "memory" in needs:
         return
-    bytes_each = (WORKER_MB + held_mb) * 2**20
+    bytes_each = (WORKER_MB + records_mb) * 2**20
     fits = sum(min(room, int(node.get("memory", UNTOLD) / bytes_each)) for room, node in zip(rooms, nodes, strict=True))
     if fits < least:
         memory = sum(node.get("memory", 0.0) for node in nodes) / 2**30

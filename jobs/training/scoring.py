@@ -10,7 +10,7 @@ from peace.config import RayConfig
 from peace.core.errors import DataError
 from peace.core.files import replacing
 from peace.core.progress import progress
-from peace.core.storage import place
+from peace.core.storage import to_path
 
 if TYPE_CHECKING:
     from peace.data.shards import Records
@@ -23,7 +23,7 @@ SPLITS = ("val", "test")
 def predict_splits(checkpoint: Path, shards_place: Path, out: Path, settings: RayConfig) -> dict[str, Any]:
     """Score validation and test split with a checkpoint, write `out`/predictions.parquet, fit thresholds on validation.
 
-    Thresholds go into the checkpoint. Gives the number of records by split and the label counts of the validation
+    Thresholds go into the checkpoint. Returns the number of records by split and the label counts of the validation
     split. Raises DataError where a record is missing or comes twice.
     """
     from peace.checkpoint import update_meta
@@ -107,7 +107,7 @@ def write_predictions(path: Path, scores: dict[str, Scores], labels: Sequence[st
 
 
 def score_checkpoint(checkpoint: Path, place: Path, records: dict[str, Records], device: Any) -> dict[str, Any]:
-    """Predict validation and test split into `place`; gives the test split's macro AUC and that of each label."""
+    """Predict validation and test split into `place`; returns the test split's macro AUC and that of each label."""
     from peace.checkpoint import load_classifier
     from peace.config import EvaluationConfig
     from peace.evaluation.metrics import evaluate
@@ -135,4 +135,4 @@ def _score_shard(classifier: EcgClassifier, shards_place: str, file: str) -> Sco
     from peace.training.predict import score
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return score(classifier.to(device), ShardSet.open(shards_place).read([place(file)]), device)
+    return score(classifier.to(device), ShardSet.open(shards_place).read([to_path(file)]), device)

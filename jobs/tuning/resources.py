@@ -17,7 +17,7 @@ FRACTIONS = (0.5, 0.25, 0.125, 0.0625)
 
 
 @dataclass(frozen=True)
-class Room:
+class TrialResources:
     """So many trials at a time, each with `workers` workers that reserve `share` CPUs and compute with `threads`."""
 
     at_once: int
@@ -36,25 +36,25 @@ class Room:
         return f"{self.cluster}: {trials} at a time, each {workers} of {self.share:g} CPUs{gpu} and {threads}{each}"
 
 
-def room_for(
-    nodes: Sequence[Resources], settings: RayConfig, asked: int | None, trials: int, held_mb: float = 0.0
-) -> Room:
+def trial_resources(
+    nodes: Sequence[Resources], settings: RayConfig, asked: int | None, trials: int, records_mb: float = 0.0
+) -> TrialResources:
     """Share the cluster out: `asked` trials at a time, or as many as find a CPU (GPU, memory) for each worker.
 
-    No more than `trials`; where there are fewer of them than CPUs, each gets more. `held_mb` is what a worker holds of
-    records. Raises ConfigError where not even one trial fits, or not as many as asked.
+    No more than `trials`; where there are fewer of them than CPUs, each gets more. `records_mb` is what a worker holds
+    of records. Raises ConfigError where not even one trial fits, or not as many as asked.
     """
     cpus, gpus = (sum(node.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU"))
     cluster = f"{cpus:g} CPU{'s' if cpus != 1 else ''}" + (f", {gpus:g} GPU{'s' if gpus != 1 else ''}" if gpus else "")
     workers = settings.workers
     least = settings.cpus_per_worker or 1.0
-    memory = (WORKER_MB + held_mb) * 2**20
+    memory = (WORKER_MB + records_mb) * 2**20
     wanted = min(asked or _places(nodes, least, settings.gpu, memory) // workers or 1, trials)
     sizes = [float(size) for size in range(int(max(node.get("CPU", 0.0) for node in nodes)), 0, -1)]
     for size in [settings.cpus_per_worker] if settings.cpus_per_worker else [*sizes, *FRACTIONS]:
         if _places(nodes, size, settings.gpu, memory) >= wanted * workers:
             share = round(size * WORKER_SHARE, 4)
-            return Room(wanted, workers, share, max(1, int(size)), settings.gpu, cluster)
+            return TrialResources(wanted, workers, share, max(1, int(size)), settings.gpu, cluster)
     trial = "1 trial" if wanted == 1 else f"{wanted} trials"
     gpu = ", a GPU" if settings.gpu else ""
     raise ConfigError(

@@ -1,4 +1,4 @@
-"""A sweep on Ray Tune: what is missing of it, with each trial's end in the ledger and its run in MLflow."""
+"""A sweep on Ray Tune: what is missing of it, with each trial's end in the store and its run in MLflow."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from jobs.runtime.harness import Job
 from jobs.runtime.history import read_history
 from jobs.tracking.run import Run, open_run
 from jobs.tuning.resources import DRIVER_CPUS
-from jobs.tuning.search import BEST, LedgerSearch, scheduler_of
+from jobs.tuning.search import BEST, StoredSearch, scheduler_of
 from jobs.tuning.trial import TrialPlan, run_trial
 from peace.core.errors import PeaceError
 from peace.core.files import read_json
-from peace.core.storage import is_remote, place
+from peace.core.storage import is_remote, to_path
 from peace.experiments.sweeps.space import Space, trial_config
-from peace.experiments.sweeps.trial_store import ENDED, FAULT, Ledger, Trial
+from peace.experiments.sweeps.trial_store import ENDED, FAULT, Trial, TrialStore
 
 NOT_OF_AN_EPOCH = ("done", "first_step", BEST)
 
 
-def run_trials(job: Job, space: Space, ledger: Ledger, plan: TrialPlan, trials: int, start: dict[str, Any]) -> None:
-    """Run trials until the ledger holds `trials` closed ones, or the grid has no more.
+def run_trials(job: Job, space: Space, store: TrialStore, plan: TrialPlan, trials: int, start: dict[str, Any]) -> None:
+    """Run trials until the store holds `trials` closed ones, or the grid has no more.
 
     `start`: the parameters as the configuration has them. Raises KeyboardInterrupt as it comes, trials then stay open.
     Where Tune itself gives up (2.60 does when Ray kills a trial for want of memory), the trials that ran have lost a
@@ -42,35 +42,41 @@ def run_trials(job: Job, space: Space, ledger: Ledger, plan: TrialPlan, trials: 
     # a trial whose training had ended when the sweep was killed has nothing to report: its history is known
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
     while True:
-        keeper = Keeper(job, space, ledger, plan)
+        tracker = TrialTracker(job, space, store, plan)
         try:
-            _tune(job, space, ledger, plan, trials, start, keeper)
+            _tune(job, space, store, plan, trials, start, tracker)
             return
         except Exception as error:
-            if not keeper.runs:
+            if not tracker.runs:
                 raise
             reason = _first_line(error)
             error.__traceback__ = error.__context__ = None  # they hold Tune's actors, and those their CPUs
         finally:
-            keeper.leave()
+            tracker.leave()
         job.log.error("Ray Tune gave up (%s); it is started again on what is left", reason)
         print(f"peace sweep: Ray Tune gave up ({reason}); it is started again on what is left", file=sys.stderr)
-        for number in keeper.running:
-            keeper.lose(number, reason)
+        for number in tracker.running:
+            tracker.lose(number, reason)
 
 
 def _tune(
-    job: Job, space: Space, ledger: Ledger, plan: TrialPlan, trials: int, start: dict[str, Any], keeper: Keeper
+    job: Job,
+    space: Space,
+    store: TrialStore,
+    plan: TrialPlan,
+    trials: int,
+    start: dict[str, Any],
+    tracker: TrialTracker,
 ) -> None:
     folder = job.out / "tune"
-    shutil.rmtree(folder, ignore_errors=True)  # Tune's own notes of an earlier call: the ledger knows better
+    shutil.rmtree(folder, ignore_errors=True)  # Tune's own notes of an earlier call: the store knows better
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(run_trial, plan=plan), {"CPU": DRIVER_CPUS}),
         tune_config=tune.TuneConfig(
-            search_alg=LedgerSearch(space, ledger, trials, start, plan.config.seed),
-            scheduler=scheduler_of(space, ledger, keeper.epochs),
-            num_samples=max(1, trials - len(ledger.of("finished", "stopped", "failed"))),
-            max_concurrent_trials=plan.room.at_once,
+            search_alg=StoredSearch(space, store, trials, start, plan.config.seed),
+            scheduler=scheduler_of(space, store, tracker.epochs),
+            num_samples=max(1, trials - len(store.of("finished", "stopped", "failed"))),
+            max_concurrent_trials=plan.resources.at_once,
             trial_name_creator=_name,
             trial_dirname_creator=_name,
         ),
@@ -78,7 +84,7 @@ def _tune(
             name="sweep",
             storage_path=str(folder),
             failure_config=tune.FailureConfig(max_failures=space.budget.retries),
-            callbacks=[keeper],
+            callbacks=[tracker],
             verbose=1,
         ),
     )
@@ -87,11 +93,11 @@ def _tune(
         _in_thread(tuner.fit)
 
 
-class Keeper(tune.Callback):
-    """Follows Tune in the sweep's own process: one MLflow run a trial, and its end in the ledger, once."""
+class TrialTracker(tune.Callback):
+    """Follows Tune in the sweep's own process: one MLflow run a trial, and its end in the store, once."""
 
-    def __init__(self, job: Job, space: Space, ledger: Ledger, plan: TrialPlan) -> None:
-        self.job, self.space, self.ledger, self.plan = job, space, ledger, plan
+    def __init__(self, job: Job, space: Space, store: TrialStore, plan: TrialPlan) -> None:
+        self.job, self.space, self.store, self.plan = job, space, store, plan
         self.epochs = (plan.config.pretrain if space.stage == "pretrain" else plan.config.adapt).epochs
         self.runs: dict[int, Run] = {}
         self.curves: dict[int, dict[int, float]] = {}
@@ -117,23 +123,23 @@ class Keeper(tune.Callback):
 
     def lose(self, number: int, reason: str) -> None:
         """Take a try off a trial that went down with Tune; without another one it has failed."""
-        if self.ledger.lose_try(number) > self.space.budget.retries:
-            self.ledger.close(number, "failed", self.curves[number], error=reason)
-            run = self._run(self.ledger.trials[number])
+        if self.store.lose_try(number) > self.space.budget.retries:
+            self.store.close(number, "failed", self.curves[number], error=reason)
+            run = self._run(self.store.trials[number])
             run.tags({"status": "failed", "error": reason})
             run.__exit__(PeaceError, None, None)
-            _drop_checkpoints(self.ledger.folder(number))
+            _drop_checkpoints(self.store.folder(number))
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        """Open the trial's run, or go on in it."""
+        """Open the trial's run, or continue in it."""
         number = trial.config["trial"]
         with self.lock:
             if self.left or number in self.runs:
                 return
             self.began[number] = time.monotonic()
-            earlier = read_history(self.ledger.folder(number) / "history.jsonl")
+            earlier = read_history(self.store.folder(number) / "history.jsonl")
             self.curves[number] = {int(epoch["epoch"]): epoch[self.space.metric] for epoch in earlier}
-            self.runs[number] = self._run(self.ledger.trials[number])
+            self.runs[number] = self._run(self.store.trials[number])
 
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
@@ -150,7 +156,7 @@ class Keeper(tune.Callback):
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """Close a trial that came to its end, or that the scheduler stopped."""
         number = trial.config["trial"]
-        ended = self.ledger.folder(number) / ENDED
+        ended = self.store.folder(number) / ENDED
         found = read_json(ended) if ended.exists() else None
         whole = found is not None or max(self.curves.get(number, {}), default=0) >= self.epochs
         self._close(trial, "finished" if whole else "stopped", {"test": found["test"] if found else None})
@@ -158,7 +164,7 @@ class Keeper(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """Close a trial whose tries are used up."""
         number = trial.config["trial"]
-        fault = self.ledger.folder(number) / FAULT
+        fault = self.store.folder(number) / FAULT
         error = read_json(fault)["error"] if fault.exists() else _last_words(trial)
         self.job.log.error("trial %s: %s", number, error)
         self._close(trial, "failed", {"error": error})
@@ -168,7 +174,7 @@ class Keeper(tune.Callback):
         with self.lock:
             if self.left or number not in self.runs:
                 return
-            place = self.ledger.folder(number)
+            place = self.store.folder(number)
             run = self.runs.pop(number)
             for epoch in read_history(place / "history.jsonl"):
                 # with what a kill kept from Tune; a step that the run has already is not logged again
@@ -181,17 +187,15 @@ class Keeper(tune.Callback):
                     run.metrics({f"test/{name}": value})
             run.__exit__(None if status != "failed" else PeaceError, None, None)
             seconds = round(time.monotonic() - self.began[number], 1)
-            failures = self.ledger.trials[number].failures + trial.num_failures
-            closed = self.ledger.close(
-                number, status, self.curves[number], failures=failures, seconds=seconds, **values
-            )
+            failures = self.store.trials[number].failures + trial.num_failures
+            closed = self.store.close(number, status, self.curves[number], failures=failures, seconds=seconds, **values)
             if closed.value is not None:
                 self.job.run.metrics({f"trial/{self.space.metric}": closed.value}, step=number)
             self.job.log.info("trial %s %s: %s %s", number, status, self.space.metric, closed.value)
             _drop_checkpoints(place)
 
     def _run(self, trial: Trial) -> Run:
-        place = self.ledger.folder(trial.number)
+        place = self.store.folder(trial.number)
         drawn = self.space.active(trial.parameters)
         try:
             config = trial_config(self.plan.config, drawn, trial.draw)
@@ -206,12 +210,12 @@ class Keeper(tune.Callback):
 
 
 def _drop_checkpoints(out: Path) -> None:
-    """A closed trial needs nothing to go on from."""
+    """A closed trial needs nothing to resume from."""
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     note = out / "checkpoints.json"
     if not note.exists():
         return
-    folder: Any = place(read_json(note)["place"])  # in ray.storage
+    folder: Any = to_path(read_json(note)["place"])  # in ray.storage
     with suppress(OSError):
         folder.fs.rm(folder.path, recursive=True) if is_remote(folder) else shutil.rmtree(folder)
     note.unlink()

@@ -1,7 +1,7 @@
 """What Ray Tune tries next: trials that were cut short, then new ones from the grid or from Optuna's TPE.
 
-Search algorithm and scheduler are made anew in each call and told of every trial that the ledger holds. So a sweep
-that was killed at any point goes on as if it had not been, and a finished one takes further trials.
+Search algorithm and scheduler are made anew in each call and told of every trial that the store holds. So a sweep
+that was killed at any point continues as if it had not been, and a finished one takes further trials.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from ray.tune.search.optuna import OptunaSearch
 
 from peace.experiments.sweeps.repeats import next_point
 from peace.experiments.sweeps.space import Parameter, Space
-from peace.experiments.sweeps.trial_store import Ledger, Trial
+from peace.experiments.sweeps.trial_store import Trial, TrialStore
 
 BEST = "best"  # the best value of the metric so far: what Tune compares trials by
 
 
-class LedgerSearch(Searcher):
-    """Hands out the ledger's open trials, then new ones until there are `trials` of them.
+class StoredSearch(Searcher):
+    """Hands out the store's open trials, then new ones until there are `trials` of them.
 
     `start`: the configuration's own values, which are the first trial of TPE, so that the best is never worse.
     """
 
-    def __init__(self, space: Space, ledger: Ledger, trials: int, start: dict[str, Any], seed: int) -> None:
+    def __init__(self, space: Space, store: TrialStore, trials: int, start: dict[str, Any], seed: int) -> None:
         super().__init__(metric=BEST, mode=space.mode)
-        self._space, self._ledger, self._limit, self._start = space, ledger, trials, start
-        self._left = [trial.number for trial in ledger.of("open")]
+        self._space, self._ledger, self._limit, self._start = space, store, trials, start
+        self._left = [trial.number for trial in store.of("open")]
         self._numbers: dict[str, int] = {}
         self._own: set[str] = set()
         self._optuna = _optuna(space, trials, seed) if space.search == "tpe" else None
-        for trial in ledger.of("finished", "stopped"):
+        for trial in store.of("finished", "stopped"):
             self._tell(trial)
 
     def suggest(self, trial_id: str) -> Any:
@@ -82,10 +82,10 @@ class LedgerSearch(Searcher):
             self._tell(self._ledger.trials[self._numbers[trial_id]], (result or {}).get(BEST))
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the ledger is the state."""
+        """Nothing: the store is the state."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the ledger is the state."""
+        """Nothing: the store is the state."""
 
     def _tell(self, trial: Trial, value: float | None = None) -> None:
         """Let Optuna know a trial that it did not propose in this call, where the space could have held it."""
@@ -96,7 +96,7 @@ class LedgerSearch(Searcher):
             self._optuna.add_evaluated_point(encoded, value)
 
 
-def scheduler_of(space: Space, ledger: Ledger, epochs: int) -> TrialScheduler:
+def scheduler_of(space: Space, store: TrialStore, epochs: int) -> TrialScheduler:
     """The space's scheduler, told of the epochs of all trials that have ended."""
     if space.scheduler.name == "plain":
         return FIFOScheduler()
@@ -109,7 +109,7 @@ def scheduler_of(space: Space, ledger: Ledger, epochs: int) -> TrialScheduler:
         reduction_factor=space.scheduler.reduction,
     )
     pick = max if space.mode == "max" else min
-    for trial in ledger.of("finished", "stopped"):
+    for trial in store.of("finished", "stopped"):
         ended: Any = SimpleNamespace(trial_id=f"ended-{trial.name}")
         controller: Any = None
         asha.on_trial_add(controller, ended)

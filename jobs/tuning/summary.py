@@ -13,16 +13,16 @@ from peace.core.errors import DataError
 from peace.core.files import read_json, replacing, write_text
 from peace.experiments.sweeps.space import SECTIONS, Space, trial_config
 from peace.experiments.sweeps.summary import best_of, importance, rows_of, shots_curve
-from peace.experiments.sweeps.trial_store import Ledger, Trial, best_trial
+from peace.experiments.sweeps.trial_store import Trial, TrialStore, best_trial
 
 
-def conclude(job: Job, name: str, space: Space, ledger: Ledger, facts: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """Compare the trials, write best.yaml, figures and report.html, log them; gives the values of result.json."""
+def conclude(job: Job, name: str, space: Space, store: TrialStore, facts: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Compare the trials, write best.yaml, figures and report.html, log them; returns the values of result.json."""
     from peace.experiments.sweeps.report import sweep_figures, write_sweep_report
 
-    trials = ledger.of("finished", "stopped", "failed")
+    trials = store.of("finished", "stopped", "failed")
     found = importance(space, trials, job.config.seed)
-    result = compared(name, space, ledger, job.config.evaluation.level, job.config.objective.method)
+    result = compared(name, space, store, job.config.evaluation.level, job.config.objective.method)
     figures = sweep_figures(space, trials, found, result["curve"])
     for figure, content in figures.items():
         with replacing(job.out / f"{figure}.png") as temporary:
@@ -46,9 +46,9 @@ def conclude(job: Job, name: str, space: Space, ledger: Ledger, facts: Sequence[
     }
 
 
-def compared(name: str, space: Space, ledger: Ledger, level: float, method: str) -> dict[str, Any]:
-    """What the ledger says, as result.json holds it."""
-    trials = ledger.of("finished", "stopped", "failed")
+def compared(name: str, space: Space, store: TrialStore, level: float, method: str) -> dict[str, Any]:
+    """What the store says, as result.json holds it."""
+    trials = store.of("finished", "stopped", "failed")
     return {
         "space": {"name": name, "parameters": list(space.parameters), "search": space.search},
         "metric": space.metric,
@@ -85,7 +85,7 @@ def found_in(out: Path) -> dict[str, Any]:
     settings = read_json(out / "sweep.json")
     space = Space.model_validate(settings["space"])
     result = compared(
-        settings["name"], space, Ledger(out / "trials", space.mode), settings["level"], settings["method"]
+        settings["name"], space, TrialStore(out / "trials", space.mode), settings["level"], settings["method"]
     )
     made = {"best_config": out / "best.yaml", "report": out / "report.html"}
     return {**result, **{name: str(file.absolute()) if file.exists() else None for name, file in made.items()}}

@@ -15,12 +15,12 @@ from jobs.runtime.harness import Job
 from jobs.runtime.history import read_history
 from jobs.tracking.run import Run
 from jobs.training.launcher import train_on_ray
-from jobs.tuning.resources import Room
+from jobs.tuning.resources import TrialResources
 from jobs.tuning.search import BEST
 from peace.config import Config
 from peace.core.errors import PeaceError
 from peace.core.files import read_json, write_json
-from peace.core.storage import place
+from peace.core.storage import to_path
 from peace.experiments.sweeps.space import trial_config
 from peace.experiments.sweeps.trial_store import ENDED, FAULT
 from peace.training.plan import Stage, build_plan
@@ -40,12 +40,12 @@ class TrialPlan:
     trials: str
     metric: str
     mode: str
-    room: Room
+    resources: TrialResources
     scores_test: bool
 
 
 def run_trial(config: dict[str, Any], plan: TrialPlan) -> None:
-    """Train a trial, or go on with it. `config`: its number, its draw and what was drawn, by dotted key.
+    """Train a trial, or continue with it. `config`: its number, its draw and what was drawn, by dotted key.
 
     Leaves `ended.json` when it has come to its end, `fault.json` when it cannot.
     """
@@ -102,7 +102,7 @@ def _train(config: dict[str, Any], out: Path, plan: TrialPlan) -> None:
     earlier = [epoch[plan.metric] for epoch in read_history(out / "history.jsonl")]
     report = EpochReport(plan.metric, plan.mode, earlier)
     training = build_plan(job.config, plan.stage, plan.shards, plan.start)
-    best = train_on_ray(job, training, (plan.room.share, plan.room.threads), [report])
+    best = train_on_ray(job, training, (plan.resources.share, plan.resources.threads), [report])
     test = {**_test_score(best, out, plan), "trained_on": training.n_records} if plan.scores_test else None
     write_json(out / ENDED, {"test": test})
 
@@ -110,9 +110,9 @@ def _train(config: dict[str, Any], out: Path, plan: TrialPlan) -> None:
 def _test_score(best: Path, out: Path, plan: TrialPlan) -> dict[str, Any]:
     """Macro AUC on the test split and of each label, by the best epoch, computed where the trial's worker was."""
     # beside the trial's own reservation, which has room for the driver alone
-    needs: dict[str, Any] = {"num_cpus": plan.room.share, "num_gpus": 1 if plan.room.gpu else 0}
+    needs: dict[str, Any] = {"num_cpus": plan.resources.share, "num_gpus": 1 if plan.resources.gpu else 0}
     task: Any = ray.remote(scheduling_strategy="DEFAULT", **needs)(_score)
-    found: dict[str, Any] = ray.get(task.remote(str(best), plan.shards, str(out), plan.room.threads))
+    found: dict[str, Any] = ray.get(task.remote(str(best), plan.shards, str(out), plan.resources.threads))
     return found
 
 
@@ -123,6 +123,6 @@ def _score(checkpoint: str, shards: str, out: str, threads: int) -> dict[str, An
     from peace.data.shards import ShardSet
 
     torch.set_num_threads(threads)
-    held = {split: ShardSet.open(place(shards)).load(split) for split in ("val", "test")}
+    held = {split: ShardSet.open(to_path(shards)).load(split) for split in ("val", "test")}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return score_checkpoint(place(checkpoint), Path(out), held, device)
+    return score_checkpoint(to_path(checkpoint), Path(out), held, device)

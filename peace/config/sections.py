@@ -49,7 +49,7 @@ class RayConfig(Section):
     address: Address | None = Field(None, description="default RAY_ADDRESS, then a cluster of this machine's own")
     workers: int = Field(1, gt=0, description="training workers; with min_workers the most of them")
     min_workers: int | None = Field(
-        None, gt=0, description="elastic training: goes on with so few, and grows to `workers` when machines join"
+        None, gt=0, description="elastic training: continues with so few, and grows to `workers` when machines join"
     )
     gpu: bool = Field(False, description="one GPU a worker")
     cpus_per_worker: float | None = Field(None, gt=0, description="default: what the machines have, shared out")

@@ -107,7 +107,7 @@ class AdaptConfig(TrainingConfig):
     shots: int = Field(50, gt=0, description="labelled records per label, or all where there are fewer")
     batch_size: int = Field(16, gt=0)
     min_steps: int = Field(200, ge=0, description="as in pretraining; a few shots make too few steps (our choice)")
-    start_share: float = Field(
+    wise_ft_alpha: float = Field(
         0.5,
         ge=0,
         lt=1,

@@ -17,7 +17,7 @@ from typing import Any
 
 from peace.core.errors import DataError
 from peace.core.masking import masked
-from peace.core.storage import is_remote, nearby, reaching, uploading
+from peace.core.storage import is_remote, local_copy, translate_errors, uploading
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read JSON; raises DataError naming the file where it is missing or broken."""
     try:
-        with reaching(path):
+        with translate_errors(path):
             return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
@@ -78,7 +78,7 @@ def digest(value: Any) -> str:
 
 def file_digest(path: Path) -> str:
     """Sixteen hexadecimal digits of SHA-256 over a file's bytes."""
-    with nearby(path) as local, local.open("rb") as stream:
+    with local_copy(path) as local, local.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 

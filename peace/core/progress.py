@@ -17,7 +17,7 @@ def progress(
 ) -> tqdm[Any]:
     """Bar over `items`, or a bar moved by hand with `.update(n)` where `items` is None; `scaled` writes 1.2M bytes.
 
-    A terminal sees it move; a log file gets a line every ten seconds at the most; what takes under a second shows none.
+    A terminal sees it move; a log file gets a line every ten seconds at most; what takes under a second shows none.
     """
     interval = 0.2 if sys.stderr.isatty() else 10.0
     bar = tqdm(

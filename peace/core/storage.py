@@ -53,7 +53,7 @@ ABSENT = ("NoSuchKey", "404")
 EMPTY = ("InvalidRange", "416")  # what a store answers to a range of an object without bytes
 
 
-def place(given: str | Path) -> Path:
+def to_path(given: str | Path) -> Path:
     """A place as given on a command line or in a manifest: pathlib.Path, or a UPath for s3://.
 
     A UPath is declared as a Path, whose vocabulary it has. Raises ConfigError for any other kind of address.
@@ -102,7 +102,7 @@ def _options() -> dict[str, Any]:
 
 
 @contextmanager
-def reaching(path: Path | str) -> Iterator[None]:
+def translate_errors(path: Path | str) -> Iterator[None]:
     """Turn what a store or the network raises inside into a StoreError that names the place.
 
     An absent object stays a FileNotFoundError.
@@ -125,7 +125,7 @@ def fault_of(error: BaseException) -> str | None:
         if code is not None:
             return None if code in ABSENT else ADVICE.get(code, f"the store answers {seen}")
         if type(seen).__module__.partition(".")[0] in ("botocore", "aiobotocore", "aiohttp"):
-            return ADVICE.get(name, f"{seen} (tried {ATTEMPTS} times; the same command goes on from what is finished)")
+            return ADVICE.get(name, f"{seen} (tried {ATTEMPTS} times; the same command resumes from what is finished)")
         seen = seen.__cause__ or (seen.__context__ if isinstance(seen, OSError) else None)
     return None
 
@@ -163,7 +163,7 @@ def _sweep(folder: str) -> None:
 
 
 @contextmanager
-def nearby(path: Path) -> Iterator[Path]:
+def local_copy(path: Path) -> Iterator[Path]:
     """The file on this machine: itself where it is local, else a copy for the length of the block.
 
     Raises FileNotFoundError where it is absent, StoreError where the store fails.
@@ -174,8 +174,8 @@ def nearby(path: Path) -> Iterator[Path]:
     with scratch() as folder:
         copy = folder / path.name
         remote = cast(Any, path)
-        with reaching(path):
-            # one stream, since s3fs goes on where it broke off only there
+        with translate_errors(path):
+            # one stream, since s3fs resumes where it broke off only there
             remote.fs.get_file(remote.path, str(copy), max_concurrency=1)
         yield copy
 
@@ -187,7 +187,7 @@ def uploading(path: Path) -> Iterator[Path]:
         copy = folder / path.name
         yield copy
         remote = cast(Any, path)
-        with reaching(path):
+        with translate_errors(path):
             remote.fs.put_file(str(copy), remote.path)
 
 
@@ -197,5 +197,5 @@ def opened(path: Path) -> Iterator[Any]:
     if not is_remote(path):
         yield path
         return
-    with reaching(path), path.open("rb") as stream:
+    with translate_errors(path), path.open("rb") as stream:
         yield stream

@@ -52,7 +52,7 @@ class Statement:
 
 
 def clauses(text: str) -> list[tuple[str, bool]]:
-    """Clauses of a text, and whether an enumeration that began with a negation goes on into it."""
+    """Clauses of a text, and whether an enumeration that began with a negation continues into it."""
     found: list[tuple[str, bool]] = []
     for sentence in _SENTENCE.split(_PAIR.sub(r"\1 \2 ", text)):
         parts = [part.strip() for part in _COMMA.split(sentence) if part and part.strip()]

@@ -166,7 +166,7 @@ class _Session:
             self.on_done()
 
     async def _batch(self, missing: list[Question]) -> dict[str, str]:
-        """One batch to its end; gives why questions of it have no answer. A batch left behind is gone on with."""
+        """One batch to its end; returns why questions of it have no answer. A batch left behind is gone on with."""
         ticket = self.cache.folder / "batch.json"
         keys = [question.key for question in missing]
         name = _ticket(ticket, keys)
@@ -188,7 +188,7 @@ class _Session:
         failures = 0
         while True:
             if time.monotonic() >= self.until:
-                raise Trouble(f"batch {name} still runs; run the same command again to go on with it", "stop")
+                raise Trouble(f"batch {name} still runs; run the same command again to continue with it", "stop")
             try:
                 responses = await self.gemini.look(name)
                 if responses is not None:

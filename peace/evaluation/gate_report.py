@@ -18,7 +18,7 @@ from peace.reports.page import NOT_A_DEVICE, ReportTable, Section, with_interval
 def write_gate_report(
     out: Path, title: str, decision: Decision, notes: Sequence[str], champion: str | None, forced: str | None
 ) -> tuple[Path, list[Path]]:
-    """Write OUT/report.html and OUT/figures/; gives both. `champion` names the version it was compared with."""
+    """Write OUT/report.html and OUT/figures/; returns both. `champion` names the version it was compared with."""
     figures = _figures(out / "figures", decision, champion)
     failed = [check.words for check in decision.checks if not check.passed]
     verdict = "passed" if decision.passed else f"{len(failed)} of {len(decision.checks)} checks failed"

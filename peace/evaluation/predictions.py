@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from peace.core.errors import DataError
-from peace.core.storage import nearby
+from peace.core.storage import local_copy
 from peace.data.labels import DOUBTFUL
 
 COLUMNS = ("record_id", "split", "label", "probability", "target")
@@ -88,7 +88,7 @@ def read_predictions(path: Path) -> Predictions:
     every label, or holds a probability outside [0, 1] or a target other than 0, 1 and null.
     """
     try:
-        with nearby(path) as local:
+        with local_copy(path) as local:
             if local.is_dir():
                 raise DataError(f"{path} is a folder: name the file of predictions in it")
             if not local.is_file():
@@ -179,7 +179,7 @@ def from_frame(frame: pd.DataFrame, source: str) -> Predictions:
 
 
 def _numbered(values: pd.Series, source: str) -> tuple[NDArray[np.int64], pd.Index]:
-    """Number the distinct values in the order of their appearance, -1 for a missing one; gives numbers and values."""
+    """Number the distinct values in the order of their appearance, -1 for a missing one; returns numbers and values."""
     try:
         codes, uniques = pd.factorize(values)
     except TypeError:

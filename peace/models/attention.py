@@ -48,7 +48,7 @@ class Attention(nn.Module):
         for layer in (self.query, self.memory, self.out):
             nn.init.zeros_(layer.bias)
 
-    def remember(self, memory_bnd: Tensor) -> KeysValues:
+    def project_kv(self, memory_bnd: Tensor) -> KeysValues:
         """Keys and values of (B, N, D)."""
         keys, values = self.memory(memory_bnd).chunk(2, dim=-1)
         return KeysValues(self._split(keys), self._split(values))

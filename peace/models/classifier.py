@@ -83,5 +83,5 @@ class EcgClassifier(nn.Module):
         if self.linear is not None:
             raise ConfigError("this model is a linear probe (model.readout=linear): its labels do not look anywhere")
         maps: list[Tensor] = []
-        logits = self.query.answer(self.query.remember(self.tokens(ecg_mv_bct, lead_mask_bc)), maps=maps)
+        logits = self.query.decode(self.query.project_kv(self.tokens(ecg_mv_bct, lead_mask_bc)), maps=maps)
         return logits, torch.stack(maps, dim=1)

@@ -14,7 +14,7 @@ from peace.models.text import TextEncoder
 
 
 def embedder(config: TextConfig, vocabulary: Sequence[str] = ()) -> Embed:
-    """A function from n texts to unit vectors (n, hidden). Raises DataError where the encoder cannot be had.
+    """A function from n texts to unit vectors (n, hidden). Raises DataError where the encoder is not available.
 
     `vocabulary` are texts whose words the 'tiny' encoder must know; others need none.
     """

@@ -20,7 +20,7 @@ class LabelQueryNetwork(nn.Module):
     A query is a fixed part (a buffer: random at first, set from the label's name where there is a text encoder) plus a
     learnable offset. Both are in the state, so that inference needs no text encoder.
 
-    `remember` and `answer` are apart so that the two passes of a training step share what they can: the tokens' keys
+    `project_kv` and `answer` are apart so that the two passes of a training step share what they can: the tokens' keys
     and values in every layer.
     """
 
@@ -44,21 +44,21 @@ class LabelQueryNetwork(nn.Module):
 
     def forward(self, tokens_bnd: Tensor) -> Tensor:
         """Logits (B, K) from tokens (B, N, D)."""
-        return self.answer(self.remember(tokens_bnd))
+        return self.decode(self.project_kv(tokens_bnd))
 
-    def remember(self, tokens_bnd: Tensor) -> list[KeysValues]:
+    def project_kv(self, tokens_bnd: Tensor) -> list[KeysValues]:
         """Keys and values of tokens (B, N, D), one pair a layer."""
         memory = self.memory_norm(tokens_bnd)
-        return [layer.cross_attention.remember(memory) for layer in self._layers()]
+        return [layer.cross_attention.project_kv(memory) for layer in self._layers()]
 
-    def answer(
+    def decode(
         self,
         ecg: list[KeysValues],
         axes: list[KeysValues] | None = None,
         hidden_axes_ba: Tensor | None = None,
         maps: list[Tensor] | None = None,
     ) -> Tensor:
-        """Logits (B, K) from what `remember` made of the ECG tokens.
+        """Logits (B, K) from what `project_kv` made of the ECG tokens.
 
         axes: the same of axis tokens (B, A, D), in the knowledge pass of the training only. hidden_axes_ba: true where
         an axis token must not be seen. maps: a list that takes the weights (B, heads, K, N) of each layer.
@@ -78,7 +78,7 @@ class LabelQueryNetwork(nn.Module):
         result: Tensor = self.head(self.final_norm(x)).squeeze(-1)
         return result
 
-    def answer_twice(
+    def decode_paired(
         self, ecg: list[KeysValues], axes: list[KeysValues], hidden_axes_ba: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Logits (B, K) of the ECG alone, and logits of a second pass that sees the axis tokens too; see `answer`.
@@ -127,7 +127,7 @@ class QueryLayer(nn.Module):
 
     def _among_themselves(self, x: Tensor) -> Tensor:
         own = self.self_norm(x)
-        result: Tensor = x + self.dropout(self.self_attention(own, self.self_attention.remember(own))[0])
+        result: Tensor = x + self.dropout(self.self_attention(own, self.self_attention.project_kv(own))[0])
         return result
 
 

@@ -22,8 +22,8 @@ ADVICE = "set model.text.name to a local folder that holds it, or to 'minilm', t
 def load_text_model(config: TextConfig, texts: Sequence[str]) -> tuple[Any, Any]:
     """The model and its tokenizer, in evaluation mode; the state of torch's random numbers is left as it was.
 
-    `texts` are the words that the 'tiny' encoder's tokenizer knows. Raises DataError where the model cannot be had or
-    lacks weights, ConfigError where it cannot be pooled as asked.
+    `texts` are the words that the 'tiny' encoder's tokenizer knows. Raises DataError where the model is not available
+    or lacks weights, ConfigError where it cannot be pooled as asked.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -112,7 +112,7 @@ def _source(name: str) -> tuple[str, bool]:
     if isinstance(try_to_load_from_cache(name, "config.json"), str):
         return name, True
     try:
-        # asked once, with a limit: from_pretrained itself goes on trying for half a minute without a network
+        # asked once, with a limit: from_pretrained itself keeps trying for half a minute without a network
         HfApi().model_info(name, timeout=10)
     except Exception as error:
         raise DataError(f"cannot get text encoder '{name}' from the hub ({type(error).__name__}): {ADVICE}") from None

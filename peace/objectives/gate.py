@@ -26,7 +26,7 @@ class Gate(Protocol):
         ...
 
     def load_state_dict(self, state: Mapping[str, float | None]) -> None:
-        """Go on from such numbers."""
+        """Resume from such numbers."""
         ...
 
 
@@ -59,7 +59,7 @@ class Ramp:
         return {}
 
     def load_state_dict(self, state: Mapping[str, float | None]) -> None:
-        """Nothing to go on from."""
+        """Nothing to resume from."""
 
 
 class CurriculumGate:
@@ -117,7 +117,7 @@ class CurriculumGate:
         return {"sum": self._sum, "weight": self._weight, "baseline": self._baseline}
 
     def load_state_dict(self, state: Mapping[str, float | None]) -> None:
-        """Go on from the state of another gate of the same configuration."""
+        """Resume from the state of another gate of the same configuration."""
         self._sum = float(state["sum"] or 0.0)
         self._weight = float(state["weight"] or 0.0)
         self._baseline = state["baseline"]

@@ -61,7 +61,7 @@ class Chunk:
 def synthesize(out: Path, config: SyntheticConfig, workers: int) -> dict[str, Any]:
     """Write out/mimic, out/zzu, out/ptbxl and out/truth.parquet; give counts a cohort.
 
-    Equal configurations give equal files whatever the number of workers. An interrupted call goes on at the chunks that
+    Equal configurations give equal files whatever the number of workers. An interrupted call resumes at the chunks that
     are not finished. Raises DataError where the place cannot be written or the disk is full.
     """
     parts = out / f"parts-{digest(config.model_dump(mode='json'))}"

@@ -62,10 +62,10 @@ class Source(Protocol):
         ...
 
 
-def deal(records: int, batch_size: int, world: int) -> npt.NDArray[np.int64]:
+def split_batches(records: int, batch_size: int, world: int) -> npt.NDArray[np.int64]:
     """How many records each rank takes in each step of an epoch: (steps, world), together `records`.
 
-    Batches of all ranks together differ by one record at the most, shares of a batch too. No share is empty: with
+    Batches of all ranks together differ by one record at most, shares of a batch too. No share is empty: with
     fewer records a step than ranks the batches are larger than asked. Raises ValueError for fewer records than ranks.
     """
     if records < world:
@@ -85,7 +85,7 @@ class MemorySource:
         self.records = records
         self.seed = seed
         self.rank = rank
-        self.sizes = deal(len(records.record_id), batch_size, world)
+        self.sizes = split_batches(len(records.record_id), batch_size, world)
         self.steps = len(self.sizes)
 
     def epoch(self, number: int, first_step: int = 0) -> Iterator[Batch]:

@@ -1,4 +1,4 @@
-"""The checkpoints of one training, side by side: the last ones to go on from, and the best.
+"""The checkpoints of one training, side by side: the last ones to resume from, and the best.
 
 A training that starts looks here for the newest one that is whole. One that was damaged is set aside with a warning,
 and the one before it is taken.
@@ -18,7 +18,7 @@ from typing import Any
 
 from peace.checkpoint import META_FILE, check_checkpoint, read_meta, remove_checkpoint, write_checkpoint
 from peace.core.errors import DataError, StoreError
-from peace.core.storage import is_remote, reaching
+from peace.core.storage import is_remote, translate_errors
 
 NAME = re.compile(r"epoch-\d{4,}-step-\d{6,}")
 DAMAGED = "damaged-"
@@ -30,7 +30,7 @@ def checkpoint_name(epoch: int, step: int) -> str:
 
 
 @dataclass(frozen=True)
-class Keeping:
+class RetentionPolicy:
     """How many checkpoints are kept, and how often one is taken within an epoch; beside the one after each epoch."""
 
     last: int = 2
@@ -42,15 +42,15 @@ def _say(message: str) -> None:
     print(f"warning: {message}", file=sys.stderr)
 
 
-class CheckpointStore:
+class CheckpointManager:
     """A folder of checkpoints, on a disk or in an object store. One process writes, in a thread beside the training.
 
     Raises DataError from `save`, `look` and `wait` where a checkpoint could not be written; those before it are whole.
     """
 
-    def __init__(self, place: Path, keeping: Keeping | None = None, warn: Callable[[str], None] = _say) -> None:
-        self.place = place
-        self.keeping = keeping or Keeping()
+    def __init__(self, place: Path, keeping: RetentionPolicy | None = None, warn: Callable[[str], None] = _say) -> None:
+        self.path = place
+        self.keeping = keeping or RetentionPolicy()
         self.warn = warn
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
@@ -58,7 +58,7 @@ class CheckpointStore:
         self._saved = time.monotonic()
 
     def newest(self) -> Path | None:
-        """The newest whole checkpoint; None where there is none at all. Damaged ones are set aside.
+        """The latest valid checkpoint; None where there is none at all. Damaged ones are set aside.
 
         Raises DataError where there are checkpoints, but none is whole.
         """
@@ -69,31 +69,31 @@ class CheckpointStore:
                 faults[name] = fault
                 continue
             for damaged, why in faults.items():
-                self.warn(f"{why}; it is set aside as {DAMAGED}{damaged}, and the training goes on from {name}")
+                self.warn(f"{why}; it is set aside as {DAMAGED}{damaged}, and the training resumes from {name}")
                 self._set_aside(damaged)
-            return self.place / name
+            return self.path / name
         if faults:
             raise DataError(
-                f"no checkpoint in {self.place} is whole ({next(iter(faults.values()))}): put a whole one there, "
+                f"no checkpoint in {self.path} is valid ({next(iter(faults.values()))}): put a valid one there, "
                 f"or start over with --fresh"
             )
         return None
 
     def best(self) -> Path:
-        """The whole checkpoint with the highest validation AUC, the earliest of them. Raises DataError."""
+        """The valid checkpoint with the highest validation AUC, the earliest of them. Raises DataError."""
         scores = self._scored(self._names())
         for name in sorted(scores, key=lambda name: (-scores[name], name)):
             fault = self._fault(name)
             if fault is None:
-                return self.place / name
+                return self.path / name
             self.warn(f"{fault}; the best of the other epochs is taken")
-        raise DataError(f"{self.place} holds no whole checkpoint of an epoch: start over with --fresh")
+        raise DataError(f"{self.path} holds no valid checkpoint of an epoch: start over with --fresh")
 
     def last_good(self) -> str:
-        """The newest whole checkpoint, for people."""
+        """The latest valid checkpoint, for people."""
         for name in reversed(self._names()):
             if self._fault(name) is None:
-                return f"the last good checkpoint is {self.place / name}"
+                return f"the last good checkpoint is {self.path / name}"
         return "there is no checkpoint yet"
 
     def due(self) -> bool:
@@ -103,7 +103,7 @@ class CheckpointStore:
     def save(self, name: str, packed: Mapping[str, bytes], then: Callable[[], None] = lambda: None) -> None:
         """Write a packed checkpoint beside the training, drop what need not be kept, and call `then`.
 
-        Waits for the checkpoint before it, so that one at the most is on its way.
+        Waits for the checkpoint before it, so that one at most is on its way.
         """
         self.wait()
         self._saved = time.monotonic()
@@ -122,24 +122,24 @@ class CheckpointStore:
 
     def sweep(self) -> None:
         """Remove what killed writers left unfinished."""
-        if not is_remote(self.place) and self.place.is_dir():
-            for left in [*self.place.glob(".*.writing"), *self.place.glob(".*.going")]:
+        if not is_remote(self.path) and self.path.is_dir():
+            for left in [*self.path.glob(".*.writing"), *self.path.glob(".*.going")]:
                 shutil.rmtree(left, ignore_errors=True)
 
     def _write(self, name: str, packed: Mapping[str, bytes], then: Callable[[], None]) -> None:
-        write_checkpoint(self.place / name, packed)
+        write_checkpoint(self.path / name, packed)
         self._scores.pop(name, None)
         names = self._names()
         scores = self._scored(names)
         best = sorted(scores, key=lambda found: (-scores[found], found))[: self.keeping.best]
         for old in set(names) - set(names[-self.keeping.last :]) - set(best):
-            remove_checkpoint(self.place / old)
+            remove_checkpoint(self.path / old)
         then()
 
     def _fault(self, name: str) -> str | None:
         """What is wrong with a checkpoint; a store that does not answer says nothing of it, and raises StoreError."""
         try:
-            check_checkpoint(self.place / name)
+            check_checkpoint(self.path / name)
         except StoreError:
             raise
         except DataError as error:
@@ -148,13 +148,13 @@ class CheckpointStore:
 
     def _names(self) -> list[str]:
         """The checkpoints, oldest first."""
-        with reaching(self.place):
-            if is_remote(self.place):
-                store: Any = self.place
+        with translate_errors(self.path):
+            if is_remote(self.path):
+                store: Any = self.path
                 paths = [path.removeprefix(f"{store.path}/").split("/") for path in store.fs.find(store.path)]
                 found = [parts[0] for parts in paths if parts[1:] == [META_FILE]]
             else:
-                found = [path.parent.name for path in self.place.glob(f"*/{META_FILE}")]
+                found = [path.parent.name for path in self.path.glob(f"*/{META_FILE}")]
         return sorted(name for name in found if NAME.fullmatch(name))
 
     def _scored(self, names: list[str]) -> dict[str, float]:
@@ -162,7 +162,7 @@ class CheckpointStore:
         for name in names:
             if name not in self._scores:
                 try:
-                    self._scores[name] = read_meta(self.place / name)[1].val_auc
+                    self._scores[name] = read_meta(self.path / name)[1].val_auc
                 except StoreError:
                     raise
                 except DataError:
@@ -170,10 +170,10 @@ class CheckpointStore:
         return {name: score for name in names if (score := self._scores[name]) is not None}
 
     def _set_aside(self, name: str) -> None:
-        if is_remote(self.place):
-            store: Any = self.place
-            with reaching(self.place):
+        if is_remote(self.path):
+            store: Any = self.path
+            with translate_errors(self.path):
                 store.fs.mv(f"{store.path}/{name}", f"{store.path}/{DAMAGED}{name}", recursive=True)
             return
-        shutil.rmtree(self.place / f"{DAMAGED}{name}", ignore_errors=True)
-        (self.place / name).rename(self.place / f"{DAMAGED}{name}")
+        shutil.rmtree(self.path / f"{DAMAGED}{name}", ignore_errors=True)
+        (self.path / name).rename(self.path / f"{DAMAGED}{name}")

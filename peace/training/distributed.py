@@ -13,14 +13,14 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Ranks:
+class DistributedContext:
     """Rank and number of the processes that train together."""
 
     rank: int = 0
     world: int = 1
 
     @classmethod
-    def current(cls) -> Ranks:
+    def current(cls) -> DistributedContext:
         """As torch.distributed says, or a single process."""
         if dist.is_available() and dist.is_initialized():
             return cls(dist.get_rank(), dist.get_world_size())

@@ -19,18 +19,18 @@ class Average:
     decay: of the moving average, 0 for none. It follows closely at first: the decay is (1 + n) / (10 + n) after n
     steps, until that passes `decay`. Its running statistics are those of the last step.
 
-    start_share: how much of the weights that the training began from is mixed in, running statistics too. Fine-tuned
+    wise_ft_alpha: how much of the weights that the training began from is mixed in, running statistics too. Fine-tuned
     weights that are drawn back towards their start keep more of what it knew of other recordings (Wortsman et al. 2022,
     WiSE-FT); the weights that learn are not touched.
     """
 
-    def __init__(self, classifier: EcgClassifier, decay: float, start_share: float) -> None:
+    def __init__(self, classifier: EcgClassifier, decay: float, wise_ft_alpha: float) -> None:
         self.decay = decay
-        self.start_share = start_share
+        self.wise_ft_alpha = wise_ft_alpha
         self.steps = 0
         self.live = classifier
         self._average = [weight.detach().clone() for weight in classifier.parameters()] if decay else None
-        self._start = copy.deepcopy(classifier.state_dict()) if start_share else None
+        self._start = copy.deepcopy(classifier.state_dict()) if wise_ft_alpha else None
         self._shown = copy.deepcopy(classifier).requires_grad_(False).eval()
 
     @torch.no_grad()
@@ -55,7 +55,7 @@ class Average:
 
     def _mix_in(self, value: Tensor, start: Tensor) -> None:
         if value.is_floating_point():
-            value.lerp_(start.to(value.device), self.start_share)
+            value.lerp_(start.to(value.device), self.wise_ft_alpha)
 
     def state_dict(self) -> dict[str, Any]:
         """The number of steps, the weights that learn and their average; the start is that of the training's plan."""

@@ -9,7 +9,7 @@ from typing import Literal
 from peace.checkpoint import read_meta
 from peace.config import Config, TrainingConfig, override_config
 from peace.core.errors import ConfigError, DataError
-from peace.core.storage import place
+from peace.core.storage import to_path
 from peace.data.shards import ShardSet
 from peace.descriptors import load_descriptors, locate_descriptors
 from peace.training.few_shot import sample_shots
@@ -53,7 +53,7 @@ class TrainingPlan:
         A linear probe starts from nothing, and with all records of a cohort the mean falls short of what was learned.
         """
         few = self.stage == "adapt" and self.config.adapt.protocol == "few-shot"
-        return self.config.adapt.start_share if few and self.start is not None else 0.0
+        return self.config.adapt.wise_ft_alpha if few and self.start is not None else 0.0
 
 
 def build_plan(
@@ -73,8 +73,8 @@ def build_plan(
     if stage == "adapt":
         if start is None:
             raise ConfigError("an adaptation starts from a checkpoint, and none is given")
-        check_fits(place(start), opened)
-        config = adapted_config(config, read_meta(place(start))[0])
+        check_fits(to_path(start), opened)
+        config = adapted_config(config, read_meta(to_path(start))[0])
         if config.adapt.protocol == "few-shot":
             record_id, target = opened.labelled("train")
             index = sample_shots(target, record_id, config.adapt.shots, config.seed)
@@ -118,13 +118,13 @@ def check_fits(checkpoint: Path, shards: ShardSet) -> None:
     if list(meta.labels) != list(shards.labels):
         raise DataError(
             f"checkpoint {checkpoint} has the labels {', '.join(meta.labels)}; "
-            f"the shards in {shards.place} have {', '.join(shards.labels)}"
+            f"the shards in {shards.path} have {', '.join(shards.labels)}"
         )
     for key in ("rate", "seconds"):
         here, there = shards.recipe["signal"][key], meta.recipe["signal"][key]
         if here != there:
             raise DataError(
-                f"checkpoint {checkpoint} was trained on signal.{key}={there}, {shards.place} has {here}: "
+                f"checkpoint {checkpoint} was trained on signal.{key}={there}, {shards.path} has {here}: "
                 f"run preprocess again with signal.{key}={there}"
             )
 
@@ -142,4 +142,4 @@ def _check_target(config: Config, stage: Stage, shards: ShardSet, target_shards:
     for key in ("rate", "seconds"):
         here, there = shards.recipe["signal"][key], target.recipe["signal"][key]
         if here != there:
-            raise DataError(f"{target.place} has signal.{key}={there}, {shards.place} has {here}: preprocess one again")
+            raise DataError(f"{target.path} has signal.{key}={there}, {shards.path} has {here}: preprocess one again")

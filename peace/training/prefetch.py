@@ -18,7 +18,7 @@ AHEAD = 2  # batches ready at a time
 
 
 @dataclass(frozen=True)
-class Loaded:
+class DeviceBatch:
     """A batch on the training device, its signals still as int16; `batch` is the same in numpy."""
 
     batch: Batch
@@ -32,15 +32,15 @@ class Loaded:
         return to_mv(self.signal), self.lead_mask.float(), as_floats(self.target), self.age_days
 
 
-def feed(batches: Iterator[Batch], device: torch.device) -> Generator[Loaded, None, None]:
+def prefetch(batches: Iterator[Batch], device: torch.device) -> Generator[DeviceBatch, None, None]:
     """The batches on `device`, prepared by a thread two steps ahead; what the source raises comes out here."""
     copying = torch.cuda.Stream(device) if device.type == "cuda" else None
 
-    def load() -> Loaded | None:
+    def load() -> DeviceBatch | None:
         batch = next(batches, None)
         return None if batch is None else _load(batch, device, copying)
 
-    ahead: deque[Future[Loaded | None]] = deque()
+    ahead: deque[Future[DeviceBatch | None]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="feed") as pool:
         ahead.extend(pool.submit(load) for _ in range(AHEAD))
         try:
@@ -53,7 +53,7 @@ def feed(batches: Iterator[Batch], device: torch.device) -> Generator[Loaded, No
                 batches.close()
 
 
-def _load(batch: Batch, device: torch.device, copying: torch.cuda.Stream | None) -> Loaded:
+def _load(batch: Batch, device: torch.device, copying: torch.cuda.Stream | None) -> DeviceBatch:
     columns = batch.signal, batch.lead_mask, batch.target, np.asarray(batch.age_days, np.float32)
     tensors = [torch.from_numpy(np.ascontiguousarray(column)) for column in columns]
     if copying is not None:
@@ -63,4 +63,4 @@ def _load(batch: Batch, device: torch.device, copying: torch.cuda.Stream | None)
         copying.synchronize()
         for tensor in tensors:
             tensor.record_stream(torch.cuda.default_stream(device))
-    return Loaded(batch, *tensors)
+    return DeviceBatch(batch, *tensors)

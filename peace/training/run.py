@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from peace.checkpoint import CheckpointMeta, load_classifier, load_training, pack_checkpoint
 from peace.config import Config
 from peace.core.errors import DataError, PeaceError
-from peace.training.checkpoint_manager import CheckpointStore, checkpoint_name
+from peace.training.checkpoint_manager import CheckpointManager, checkpoint_name
 from peace.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -21,17 +21,17 @@ class Hooks:
     """What a training tells its surroundings, and what it asks them.
 
     `on_step(steps done, steps in all)` and `on_epoch(metrics)` are called on every rank; `on_kept(metrics)` on the
-    first, once the checkpoint of the epoch is safe, in a thread beside the training. `leave()` is asked on each rank
-    after each step: above 0 the training takes a checkpoint and ends there. The highest of all ranks counts.
+    first, once the checkpoint of the epoch is safe, in a thread beside the training. `should_stop()` is asked on each
+    rank after each step: above 0 the training takes a checkpoint and ends there. The highest of all ranks counts.
     """
 
     on_step: Callable[[int, int], None] = lambda done, total: None
     on_epoch: Callable[[dict[str, Any]], None] = lambda metrics: None
     on_kept: Callable[[dict[str, Any]], None] = lambda metrics: None
-    leave: Callable[[], int] = lambda: 0
+    should_stop: Callable[[], int] = lambda: 0
 
 
-class Leaving(Exception):
+class StopTraining(Exception):
     """The training ends before its time, as it was asked to; its checkpoint is written."""
 
     def __init__(self, why: int) -> None:
@@ -39,14 +39,14 @@ class Leaving(Exception):
         self.why = why
 
 
-class Course:
+class TrainingRun:
     """The way of one training: whole epochs done and their figures, best validation AUC, epochs without a better one.
 
     The first rank writes to the store; all ranks read from it.
     """
 
     def __init__(
-        self, trainer: Trainer, config: Config, meta: CheckpointMeta, hooks: Hooks, store: CheckpointStore | None
+        self, trainer: Trainer, config: Config, meta: CheckpointMeta, hooks: Hooks, store: CheckpointManager | None
     ) -> None:
         self.trainer = trainer
         self.config = config
@@ -60,7 +60,7 @@ class Course:
         self.history: list[dict[str, Any]] = []
 
     def resume(self) -> None:
-        """Go on from the newest whole checkpoint, the same on all ranks. Raises DataError."""
+        """Resume from the latest valid checkpoint, the same on all ranks. Raises DataError."""
         if self.store is None:
             return
         found: str | PeaceError | None = None
@@ -75,15 +75,18 @@ class Course:
         if isinstance(found, PeaceError):
             raise found
         if found is not None:
-            self._take_up(self.store.place / found)
+            self._restore(self.store.path / found)
             if self.ranks.rank == 0:
                 for metrics in self.history:  # whoever was to hear of them may have been killed before
                     self.hooks.on_kept(metrics)
 
     def after_step(self, done: int, total: int) -> None:
-        """To be called behind each step. Raises Leaving where one of the ranks is to go, and DataError as the store."""
+        """To be called behind each step.
+
+        Raises StopTraining where one of the ranks is to go, and DataError as the store.
+        """
         self.hooks.on_step(done, total)
-        why = self.ranks.most(self.hooks.leave(), self.trainer.device)
+        why = self.ranks.most(self.hooks.should_stop(), self.trainer.device)
         writer = self.store if self.ranks.rank == 0 else None
         if writer is not None:
             writer.look()
@@ -93,7 +96,7 @@ class Course:
             if writer is not None:
                 writer.wait()
             self.ranks.gather(None)  # nobody goes before the checkpoint is written
-            raise Leaving(why)
+            raise StopTraining(why)
 
     def close_epoch(self, metrics: dict[str, Any]) -> None:
         """Note an epoch that is done, with its validation AUC, and keep its checkpoint."""
@@ -107,7 +110,7 @@ class Course:
         self.hooks.on_epoch(metrics)
 
     def last_good(self) -> str:
-        """Where to go on from, for people."""
+        """Where to resume from, for people."""
         if self.store is None:
             return "no checkpoints are kept"
         if self.ranks.rank == 0:
@@ -119,7 +122,7 @@ class Course:
         if self.store is not None:
             self.store.wait()
 
-    def _save(self, store: CheckpointStore, metrics: dict[str, Any] | None = None) -> None:
+    def _save(self, store: CheckpointManager, metrics: dict[str, Any] | None = None) -> None:
         """A checkpoint of this moment; `metrics` are those of the epoch that has just ended, if one has."""
         task, step = self.trainer.task, self.trainer.epoch.step
         meta = replace(self.meta, epoch=self.epoch, step=step, val_auc=metrics["val_auc"] if metrics else None)
@@ -136,14 +139,14 @@ class Course:
         kept = (lambda: self.hooks.on_kept(metrics)) if metrics else (lambda: None)
         store.save(checkpoint_name(self.epoch, step), packed, kept)
 
-    def _take_up(self, place: Path) -> None:
+    def _restore(self, place: Path) -> None:
         task = self.trainer.task
         classifier, meta = load_classifier(place)
         if list(meta.labels) != list(self.meta.labels):
             raise DataError(f"checkpoint {place} has the labels {', '.join(meta.labels)}, this training has others")
         text, progress = load_training(place)
         if progress is None:
-            raise DataError(f"{place} holds no training state to go on from")
+            raise DataError(f"{place} holds no training state to resume from")
         try:
             task.classifier.load_state_dict(classifier.state_dict())
             if text is not None:

@@ -13,7 +13,7 @@ from peace.models.norm import SyncBatchNorm, statistics_kept
 
 if TYPE_CHECKING:
     from peace.config import TrainingConfig
-    from peace.training.distributed import Ranks
+    from peace.training.distributed import DistributedContext
     from peace.training.tasks import StepLosses, Task
 
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -22,7 +22,7 @@ HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 class Stepper:
     """Owns optimiser and scaler of a training. Raises ConfigError for options that do not go together."""
 
-    def __init__(self, task: Task, config: TrainingConfig, ranks: Ranks, device: torch.device) -> None:
+    def __init__(self, task: Task, config: TrainingConfig, ranks: DistributedContext, device: torch.device) -> None:
         self._check(task, config, device)
         self.task = task
         self.config = config

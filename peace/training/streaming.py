@@ -25,14 +25,14 @@ from peace.data.shards import ShardSet
 from peace.data.shards.codec import decode_into
 from peace.data.shards.schema import ROW_GROUP
 from peace.data.signal import LEADS
-from peace.training.batches import Batch, deal
+from peace.training.batches import Batch, split_batches
 
 COLUMNS = ["record_id", "signal", "lead_mask", "labels", "doubtful", "age_days"]
 WINDOW = 1024  # records: 120 MB at 500 Hz; one is trained on while the next is read
 READERS = 2  # threads that unpack a window's row groups; one does 5,000 to 6,000 records of 500 Hz a second
 
 
-class Piece(NamedTuple):
+class RowRange(NamedTuple):
     """Some rows of one shard, within one row group."""
 
     file: Path
@@ -41,7 +41,7 @@ class Piece(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Window:
+class ShuffleBuffer:
     """Shuffled records of a window; the arrays are filled when all `reading` is done."""
 
     record_id: npt.NDArray[np.object_]
@@ -51,11 +51,11 @@ class Window:
     age_days: npt.NDArray[np.float32]
     reading: list[Future[None]]
 
-    def after(self, skip: int) -> Window:
+    def after(self, skip: int) -> ShuffleBuffer:
         """All but the first `skip` records."""
         rows = slice(skip, None)
         record_id, signal, lead_mask, target, age_days = (column[rows] for column in self.columns)
-        return Window(record_id, signal, lead_mask, target, age_days, self.reading)
+        return ShuffleBuffer(record_id, signal, lead_mask, target, age_days, self.reading)
 
     @property
     def columns(self) -> tuple[np.ndarray, ...]:
@@ -91,13 +91,13 @@ class StreamSource:
         self.seed = seed
         self.rank = rank
         self.window = window
-        self.sizes = deal(shards.splits["train"], batch_size, world)
+        self.sizes = split_batches(shards.splits["train"], batch_size, world)
         self.steps = len(self.sizes)
         largest = min(int(self.sizes[:, rank].sum()), window + ROW_GROUP)
         self.memory = _Memory(largest, shards.length)
         rows = {item["path"]: int(item["rows"]) for item in shards.manifest["shards"]}
         self.pieces = [
-            Piece(file, start, min(ROW_GROUP, rows[f"train/{file.name}"] - start))
+            RowRange(file, start, min(ROW_GROUP, rows[f"train/{file.name}"] - start))
             for file in shards.files("train")
             for start in range(0, rows[f"train/{file.name}"], ROW_GROUP)
         ]
@@ -105,14 +105,14 @@ class StreamSource:
     def epoch(self, number: int, first_step: int = 0) -> Iterator[Batch]:
         """Batches in an order of (seed, epoch, rank). Raises DataError for a shard that cannot be read."""
         own = self.sizes[:, self.rank]
-        cut = _Cutter(self._windows(number, int(own[:first_step].sum())))
+        cut = Rebatcher(self._windows(number, int(own[:first_step].sum())))
         try:
             for step in range(first_step, self.steps):
                 yield cut.batch(int(own[step]), int(self.sizes[step].sum()))
         finally:
             cut.close()
 
-    def _run(self, number: int) -> list[Piece]:
+    def _run(self, number: int) -> list[RowRange]:
         """The pieces of this rank, in the order of the epoch."""
         totals = self.sizes.sum(axis=0)
         start = int(totals[: self.rank].sum())
@@ -122,14 +122,14 @@ class StreamSource:
         for piece in (self.pieces[index] for index in order):
             low, high = max(start - at, 0), min(end - at, piece.rows)
             if low < high:
-                run.append(Piece(piece.file, piece.start + low, high - low))
+                run.append(RowRange(piece.file, piece.start + low, high - low))
             at += piece.rows
         return run
 
-    def _windows(self, number: int, skip: int) -> Iterator[Window]:
+    def _windows(self, number: int, skip: int) -> Iterator[ShuffleBuffer]:
         """Windows from the one that holds the record at `skip` of the run, less what lies before it."""
         with ThreadPoolExecutor(READERS, thread_name_prefix="shards") as pool:
-            ahead: deque[Window] = deque()
+            ahead: deque[ShuffleBuffer] = deque()
             try:
                 for index, pieces in enumerate(_grouped(self._run(number), self.window)):
                     count = sum(piece.rows for piece in pieces)
@@ -146,10 +146,12 @@ class StreamSource:
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _read(self, pool: ThreadPoolExecutor, pieces: Sequence[Piece], order: np.ndarray, skip: int) -> Window:
+    def _read(
+        self, pool: ThreadPoolExecutor, pieces: Sequence[RowRange], order: np.ndarray, skip: int
+    ) -> ShuffleBuffer:
         """Begin to read a window; record i of the pieces goes to place `order[i]`, places before `skip` are left."""
         count = len(order)
-        window = Window(
+        window = ShuffleBuffer(
             np.empty(count, object),
             self.memory.lend(count),
             np.empty((count, len(LEADS)), np.uint8),
@@ -164,7 +166,7 @@ class StreamSource:
             at += piece.rows
         return window.after(skip)
 
-    def _fill(self, piece: Piece, window: Window, places: np.ndarray) -> None:
+    def _fill(self, piece: RowRange, window: ShuffleBuffer, places: np.ndarray) -> None:
         import pyarrow.parquet as pq
 
         try:
@@ -183,12 +185,12 @@ class StreamSource:
         window.age_days[places] = np.array(table["age_days"].to_pylist(), np.float32)  # None becomes NaN
 
 
-class _Cutter:
+class Rebatcher:
     """Batches of given sizes from windows of other sizes."""
 
-    def __init__(self, windows: Iterator[Window]) -> None:
+    def __init__(self, windows: Iterator[ShuffleBuffer]) -> None:
         self.windows = windows
-        self.parts: list[Window] = []
+        self.parts: list[ShuffleBuffer] = []
         self.at = 0
 
     def batch(self, size: int, of_all: int) -> Batch:
@@ -210,9 +212,9 @@ class _Cutter:
         self.windows.close()  # type: ignore[attr-defined]
 
 
-def _grouped(pieces: Sequence[Piece], window: int) -> Iterator[list[Piece]]:
+def _grouped(pieces: Sequence[RowRange], window: int) -> Iterator[list[RowRange]]:
     """Runs of pieces of `window` records or little more."""
-    group: list[Piece] = []
+    group: list[RowRange] = []
     for piece in pieces:
         group.append(piece)
         if sum(part.rows for part in group) >= window:
@@ -222,13 +224,13 @@ def _grouped(pieces: Sequence[Piece], window: int) -> Iterator[list[Piece]]:
         yield group
 
 
-def _finished(window: Window) -> Window:
+def _finished(window: ShuffleBuffer) -> ShuffleBuffer:
     for part in window.reading:
         part.result()
     return window
 
 
-def _rows(parquet: Any, piece: Piece) -> Any:
+def _rows(parquet: Any, piece: RowRange) -> Any:
     """The rows of a piece; those of the row groups around it are left out."""
     import pyarrow as pa
 

@@ -11,17 +11,17 @@ import torch
 from peace.checkpoint import CheckpointMeta, load_classifier, load_training, read_meta, save_checkpoint
 from peace.config import Config
 from peace.core.errors import DataError
-from peace.core.storage import place
+from peace.core.storage import to_path
 from peace.data.shards import Records, ShardSet, amplitude_factor
 from peace.descriptors import load_descriptors
 from peace.models import EcgClassifier
 from peace.objectives.gate import make_gate
 from peace.training.batches import BesideUnlabelled, MemorySource, Source, repeated
-from peace.training.checkpoint_manager import CheckpointStore
-from peace.training.distributed import Ranks
+from peace.training.checkpoint_manager import CheckpointManager
+from peace.training.distributed import DistributedContext
 from peace.training.plan import TrainingPlan, check_fits
 from peace.training.predict import join, macro_auc, score
-from peace.training.run import Course, Hooks, Leaving
+from peace.training.run import Hooks, StopTraining, TrainingRun
 from peace.training.streaming import StreamSource, fits_in_memory
 from peace.training.tasks import Task, make_task
 from peace.training.trainer import Diverged, Trainer
@@ -30,19 +30,19 @@ from peace.training.trainer import Diverged, Trainer
 def train(
     plan: TrainingPlan,
     hooks: Hooks | None = None,
-    store: CheckpointStore | None = None,
+    store: CheckpointManager | None = None,
     source: Source | None = None,
     device: torch.device | None = None,
     validation: Records | None = None,
     unlabelled: Records | None = None,
 ) -> int:
-    """Train for the epochs of the plan, from the newest whole checkpoint in `store` where there is one.
+    """Train for the epochs of the plan, from the latest valid checkpoint in `store` where there is one.
 
     Every rank calls it. `source`, `validation` (the whole split) and `unlabelled` (the training split of the target)
-    are read from the plan's shards where they are not given. Gives 0 at its end, or what `hooks.leave` said where that
-    ended it. Raises DataError or ConfigError.
+    are read from the plan's shards where they are not given. Returns 0 at its end, or what `hooks.should_stop` said
+    where that ended it. Raises DataError or ConfigError.
     """
-    ranks = Ranks.current()
+    ranks = DistributedContext.current()
     device = device or torch.device("cpu")
     config, settings = plan.config, plan.settings
     shards = ShardSet.open(plan.shards)
@@ -54,18 +54,18 @@ def train(
         unlabelled = unlabelled or ShardSet.open(plan.target_shards).load("train")
         source = BesideUnlabelled(source, unlabelled, config.seed, ranks.rank)
     trainer = Trainer(task, gate, settings, source, ranks, device, config.seed, plan.wise_ft_alpha)
-    course = Course(trainer, config, meta, hooks or Hooks(), store)
-    course.resume()
+    run = TrainingRun(trainer, config, meta, hooks or Hooks(), store)
+    run.resume()
     try:
-        while course.epoch < settings.epochs and not 0 < settings.patience <= course.stale:
-            metrics = trainer.run_epoch(course.epoch, course.after_step)
+        while run.epoch < settings.epochs and not 0 < settings.patience <= run.stale:
+            metrics = trainer.run_epoch(run.epoch, run.after_step)
             metrics["val_auc"] = validate(trainer.classifier, shards, ranks, device, validation)
-            course.close_epoch(metrics)
-        course.end()
-    except Leaving as leaving:
+            run.close_epoch(metrics)
+        run.end()
+    except StopTraining as leaving:
         return leaving.why
     except Diverged as error:
-        error.args = (f"{error}; {course.last_good()}",)
+        error.args = (f"{error}; {run.last_good()}",)
         raise
     return 0
 
@@ -80,7 +80,7 @@ def build_task(plan: TrainingPlan, shards: ShardSet) -> tuple[Task, CheckpointMe
     descriptors = load_descriptors(config.objective.descriptors, shards.labels, config.objective.allow_findings)
     task = make_task(config, shards.labels, descriptors, plan.target_shards is not None)
     if plan.start is not None:
-        start = place(plan.start)
+        start = to_path(plan.start)
         classifier, _ = start_classifier(start, shards, config.adapt.calibrate_amplitude)
         _take_over(task.classifier, classifier)
         text, _ = load_training(start)
@@ -146,11 +146,11 @@ def common_scale(shards: ShardSet) -> list[float]:
     return [scale if np.isfinite(scale) and scale > 0 else 1.0] * 12
 
 
-def training_source(plan: TrainingPlan, shards: ShardSet, ranks: Ranks) -> Source:
+def training_source(plan: TrainingPlan, shards: ShardSet, ranks: DistributedContext) -> Source:
     """The training split, or the plan's records of it: in memory, or streamed where it is above ray.in_memory_mb."""
     found = shards.splits.get("train", 0) if plan.record_ids is None else len(plan.record_ids)
     if found < ranks.world:
-        raise DataError(f"{shards.place} has {found} training records for {ranks.world} workers: nothing to train on")
+        raise DataError(f"{shards.path} has {found} training records for {ranks.world} workers: nothing to train on")
     order = plan.settings.batch_size, plan.config.seed, ranks.rank, ranks.world
     if plan.record_ids is None and not fits_in_memory(shards, plan.config.ray.in_memory_mb):
         return StreamSource(shards, *order)
@@ -158,11 +158,15 @@ def training_source(plan: TrainingPlan, shards: ShardSet, ranks: Ranks) -> Sourc
 
 
 def validate(
-    classifier: EcgClassifier, shards: ShardSet, ranks: Ranks, device: torch.device, held: Records | None = None
+    classifier: EcgClassifier,
+    shards: ShardSet,
+    ranks: DistributedContext,
+    device: torch.device,
+    held: Records | None = None,
 ) -> float:
     """Macro AUC over the validation split; 0.5 where it holds no record.
 
-    Ranks share its files among them; a split that is held in memory each scores as a whole.
+    DistributedContext share its files among them; a split that is held in memory each scores as a whole.
     """
     if held is not None:
         scores = score(classifier, held, device)

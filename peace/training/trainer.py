@@ -15,7 +15,7 @@ import torch
 from peace.core.errors import DataError
 from peace.training.augment import augment
 from peace.training.ema import Average
-from peace.training.prefetch import Loaded, feed
+from peace.training.prefetch import DeviceBatch, prefetch
 from peace.training.schedule import learning_rate_factor
 from peace.training.step import Stepper
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from peace.models import EcgClassifier
     from peace.objectives.gate import Gate
     from peace.training.batches import Source
-    from peace.training.distributed import Ranks
+    from peace.training.distributed import DistributedContext
     from peace.training.tasks import StepLosses, Task
 
 
@@ -34,10 +34,10 @@ class Diverged(DataError):
 
 @dataclass
 class EpochSoFar:
-    """What the steps of an epoch add up to. It is part of a checkpoint: an epoch that goes on is counted whole."""
+    """What the steps of an epoch add up to. It is part of a checkpoint: an epoch that continues is counted whole."""
 
     step: int = 0
-    steps: int = 0  # of a whole epoch, by which a step is found again where another number of workers goes on
+    steps: int = 0  # of a whole epoch, by which a step is found again where another number of workers continues
     sums: dict[str, float] = field(default_factory=dict)
     gates: list[float] = field(default_factory=list)
     records: int = 0
@@ -54,10 +54,10 @@ class Trainer:
         gate: Gate,
         config: TrainingConfig,
         source: Source,
-        ranks: Ranks,
+        ranks: DistributedContext,
         device: torch.device,
         seed: int,
-        start_share: float = 0.0,
+        wise_ft_alpha: float = 0.0,
     ) -> None:
         self.task = task.to(device)
         self.gate = gate
@@ -67,8 +67,8 @@ class Trainer:
         self.device = device
         self.seed = seed
         self.total_steps = source.steps * config.epochs
-        averaged = config.ema_decay > 0 or start_share > 0
-        self.average = Average(task.classifier, config.ema_decay, start_share) if averaged else None
+        averaged = config.ema_decay > 0 or wise_ft_alpha > 0
+        self.average = Average(task.classifier, config.ema_decay, wise_ft_alpha) if averaged else None
         self.stepper = Stepper(task, config, ranks, device)
         self.epoch = EpochSoFar(steps=source.steps)
 
@@ -80,7 +80,7 @@ class Trainer:
     def run_epoch(self, number: int, on_step: Callable[[int, int], None]) -> dict[str, Any]:
         """Train one epoch (from 0) and give its mean losses, gate, rates; `on_step(steps done, steps in all)`.
 
-        After `load_state` it goes on behind the last step of that state. `gate_steps` is the gate of every step,
+        After `load_state` it continues behind the last step of that state. `gate_steps` is the gate of every step,
         `first_step` the number of the first of them. The random numbers of a step follow from (seed, epoch, step,
         rank): a step that is run again is the same step.
         Raises Diverged on all ranks where the loss or a gradient of one is not finite.
@@ -88,7 +88,7 @@ class Trainer:
         self.stepper.module.train()
         epoch, steps = self.epoch, self.source.steps
         earlier, started = epoch.seconds, time.perf_counter()
-        batches = feed(iter(self.source.epoch(number, epoch.step)), self.device)
+        batches = prefetch(iter(self.source.epoch(number, epoch.step)), self.device)
         try:
             for step in range(epoch.step, steps):
                 asked = time.perf_counter()
@@ -113,7 +113,7 @@ class Trainer:
         metrics["memory_mb"] = peak_memory_mb(self.device)
         return metrics
 
-    def _step(self, loaded: Loaded, done: int, generator: torch.Generator) -> dict[str, float]:
+    def _step(self, loaded: DeviceBatch, done: int, generator: torch.Generator) -> dict[str, float]:
         progress = done / self.total_steps
         ecg, mask, target, ages = loaded.floats()
         ecg, mask = augment(ecg, mask, self.config.augment, generator)
@@ -134,7 +134,7 @@ class Trainer:
         self.gate.update(values["loss_classification"], progress)
         return {**values, "gate": gate, "learning_rate": self.stepper.optimiser.param_groups[0]["lr"]}
 
-    def _diverged(self, loaded: Loaded, losses: StepLosses, values: dict[str, float], step: int) -> Diverged:
+    def _diverged(self, loaded: DeviceBatch, losses: StepLosses, values: dict[str, float], step: int) -> Diverged:
         """The error that every rank raises alike: it names the records of all."""
         names = [str(name) for name in loaded.batch.record_id]
         bad = (~losses.logits.isfinite().all(dim=1)).tolist()

@@ -14,7 +14,7 @@ from peace.core.errors import DataError
 from peace.data.shards import Recipe, build_part
 from peace.data.shards.codec import decode_signals
 from peace.data.signal import LEADS, NINE, Conditioned, condition_file
-from peace.inference import Prediction, Predictor, Refusal
+from peace.inference import Prediction, Predictor, RejectedRecord
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_batches_keep_order_and_values(predictor: Predictor, tmp_path: Path, mon
     monkeypatch.setattr("peace.inference.BATCH", 2)
     together = list(predictor.predict_files(paths))
     assert [answer.record for answer in together] == [str(path) for path in paths]
-    assert isinstance(together[2], Refusal)
+    assert isinstance(together[2], RejectedRecord)
     for one, other in zip(one_by_one, together, strict=True):
         if isinstance(one, Prediction):
             assert isinstance(other, Prediction)

@@ -10,7 +10,7 @@ import pytest
 from wfdb_files import heartbeats, write_digital, write_record
 
 from peace.config import LeadsConfig, QualityConfig, SignalConfig
-from peace.data.signal import LEADS, Conditioned, Unreadable, condition_file, lead_index, read_record
+from peace.data.signal import LEADS, Conditioned, RecordRejected, condition_file, lead_index, read_record
 from peace.data.signal.lead_names import Meant, read_name
 from peace.data.signal.leads import choose
 
@@ -86,7 +86,7 @@ def test_an_extra_signal_may_be_no_voltage(tmp_path: Path, clean) -> None:
     record = write_digital(tmp_path / "r", digital, (*LEADS, "RESP"), gains=gains)
     np.testing.assert_array_equal(conditioned(record).signal, clean[1].signal)
     assert read_record(record).samples[0, 12] == 100
-    with pytest.raises(Unreadable, match="unknown_units"):
+    with pytest.raises(RecordRejected, match="unknown_units"):
         conditioned(write_digital(tmp_path / "r", digital, ("RESP", *LEADS[1:], "I"), gains=gains))
 
 
@@ -103,7 +103,7 @@ def test_any_two_limb_leads_give_the_others(tmp_path: Path, clean, pair: tuple[s
 
 
 def test_one_limb_lead_gives_no_other(tmp_path: Path) -> None:
-    with pytest.raises(Unreadable, match="missing_lead: II, III"):
+    with pytest.raises(RecordRejected, match="missing_lead: II, III"):
         conditioned(write_record(tmp_path / "r", leads=("I", *LEADS[6:])))
 
 
@@ -129,7 +129,7 @@ def test_cabrera(tmp_path: Path, clean) -> None:
 @pytest.mark.parametrize("twice", [("V5", "v5"), ("V5", "ECG V5"), ("-V5", "minus V5")])
 def test_two_columns_for_one_lead_are_refused_with_both_names(tmp_path: Path, twice: tuple[str, str]) -> None:
     names = (*LEADS[:10], LEADS[11], *twice)
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(RecordRejected) as caught:
         conditioned(write_record(tmp_path / "r", leads=names, millivolts=heartbeats(5000, 500)[:, [*range(12), 0]]))
     assert caught.value.reason == "duplicate_lead"
     assert all(repr(name) in caught.value.detail for name in twice)
@@ -137,5 +137,5 @@ def test_two_columns_for_one_lead_are_refused_with_both_names(tmp_path: Path, tw
 
 def test_what_is_missing_is_told_with_what_is_there(tmp_path: Path) -> None:
     record = write_record(tmp_path / "r", leads=LEADS, names=(*LEADS[:11], "Chest6"))
-    with pytest.raises(Unreadable, match=r"missing_lead: V6 \(.*'Chest6'"):
+    with pytest.raises(RecordRejected, match=r"missing_lead: V6 \(.*'Chest6'"):
         conditioned(record)

@@ -111,7 +111,7 @@ def test_attention_equals_torchs_own() -> None:
     )
     x, memory, hidden = torch.randn(3, 5, 16), torch.randn(3, 7, 16), torch.zeros(3, 7, dtype=torch.bool)
     hidden[1, 4:] = True
-    found, weights = ours(x, ours.remember(memory), hidden)
+    found, weights = ours(x, ours.project_kv(memory), hidden)
     expected, expected_weights = theirs(x, memory, memory, hidden, average_attn_weights=False)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(weights, expected_weights)
@@ -121,23 +121,23 @@ def test_passes_that_share_keys_and_values_equal_passes_over_all_tokens() -> Non
     torch.manual_seed(0)
     network = LabelQueryNetwork(QueryConfig(depth=3, heads=2, feedforward=16, head=8, dropout=0), 16, 4)
     tokens, axes = torch.randn(2, 9, 16), torch.randn(2, 3, 16)
-    shared = network.answer(network.remember(tokens), network.remember(axes))
+    shared = network.answer(network.project_kv(tokens), network.project_kv(axes))
     torch.testing.assert_close(shared, network(torch.cat([tokens, axes], dim=1)))
 
 
 def test_a_hidden_axis_token_has_no_influence_and_a_seen_one_has() -> None:
     torch.manual_seed(0)
     network = LabelQueryNetwork(QueryConfig(depth=2, heads=2, feedforward=16, head=8, dropout=0), 16, 4)
-    memory, axes = network.remember(torch.randn(2, 9, 16)), torch.randn(2, 3, 16)
+    memory, axes = network.project_kv(torch.randn(2, 9, 16)), torch.randn(2, 3, 16)
     hidden = torch.tensor([[True, False, False]] * 2)
-    expected = network.answer(memory, network.remember(axes), hidden)
+    expected = network.answer(memory, network.project_kv(axes), hidden)
     changed = axes.clone()
     changed[:, 0] = torch.randn(2, 16)
-    assert torch.equal(network.answer(memory, network.remember(changed), hidden), expected)
+    assert torch.equal(network.answer(memory, network.project_kv(changed), hidden), expected)
     changed[:, 1] = torch.randn(2, 16)
-    assert not torch.allclose(network.answer(memory, network.remember(changed), hidden), expected)
+    assert not torch.allclose(network.answer(memory, network.project_kv(changed), hidden), expected)
     everything = torch.ones_like(hidden)
-    torch.testing.assert_close(network.answer(memory, network.remember(axes), everything), network.answer(memory))
+    torch.testing.assert_close(network.answer(memory, network.project_kv(axes), everything), network.answer(memory))
 
 
 def test_queries_keep_the_angles_between_names() -> None:
@@ -203,8 +203,8 @@ def test_two_passes_side_by_side_are_the_two_passes() -> None:
     network = LabelQueryNetwork(QueryConfig(depth=2, heads=2, feedforward=32, dropout=0, head=32), 16, 5)
     tokens, axes = torch.randn(3, 7, 16), torch.randn(3, 3, 16, requires_grad=True)
     hidden = torch.tensor([[False, True, False], [True, True, True], [False, False, False]])
-    memory, other = network.remember(tokens), network.remember(axes)
-    alone, knowing = network.answer_twice(memory, other, hidden)
+    memory, other = network.project_kv(tokens), network.project_kv(axes)
+    alone, knowing = network.decode_paired(memory, other, hidden)
     torch.testing.assert_close(alone, network.answer(memory), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(knowing, network.answer(memory, other, hidden), rtol=1e-5, atol=1e-6)
     assert torch.autograd.grad(alone.sum(), axes, retain_graph=True)[0].abs().max() == 0

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wfdb_files import LEADS, LIMITS, SCALE, edit_header, heartbeats, packed, refusal, write_digital, write_record
 
-from peace.data.signal import REASONS, Unreadable, read_record
+from peace.data.signal import REASONS, RecordRejected, read_record
 from peace.data.signal.header import MAX_SAMPLES
 
 GAIN = st.one_of(
@@ -241,7 +241,7 @@ def test_random_damage_is_read_or_refused(tmp_path: Path) -> None:
         try:
             read_record(record)
             outcomes["read"] += 1
-        except Unreadable as refused:
+        except RecordRejected as refused:
             outcomes[refused.reason] += 1
         assert time.perf_counter() - started < 10
         file.write_bytes(whole[file])

@@ -10,7 +10,7 @@ import pytest
 import wfdb
 from wfdb_files import LEADS, edit_header, heartbeats, packed, refusal, write_digital, write_record
 
-from peace.data.signal import Unreadable, read_header, read_record
+from peace.data.signal import RecordRejected, read_header, read_record
 from peace.data.signal.files import allow_links
 
 CHANGES = {
@@ -150,7 +150,7 @@ def test_links_into_a_named_store(tmp_path: Path, stores, files: int) -> None:
     whole = read_record(record).samples
     for ending in (".hea", ".dat"):
         (tree / f"r{ending}").symlink_to(f"../../blobs/r{ending}")
-    with pytest.raises(Unreadable, match=r"outside_root.*links\.stores"):
+    with pytest.raises(RecordRejected, match=r"outside_root.*links\.stores"):
         read_record(tree / "r")
     stores([str(tmp_path / "blob")])  # no store because its name begins alike
     assert refusal(tree / "r") == "outside_root"
@@ -158,7 +158,7 @@ def test_links_into_a_named_store(tmp_path: Path, stores, files: int) -> None:
     np.testing.assert_array_equal(read_record(tree / "r").samples, whole)
     (tree / "r.dat").unlink()
     (tree / "r.dat").symlink_to("../../blobs/absent")
-    with pytest.raises(Unreadable, match=r"missing_signal.*git annex get"):
+    with pytest.raises(RecordRejected, match=r"missing_signal.*git annex get"):
         read_record(tree / "r")
 
 
@@ -173,9 +173,9 @@ def test_links_into_a_named_store(tmp_path: Path, stores, files: int) -> None:
 )  # fmt: skip
 def test_another_format_is_named_with_the_way_to_bring_it(tmp_path: Path, name: str, content: bytes, told: str) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(Unreadable, match=f"missing_header.*{told}.*records are read as WFDB"):
+    with pytest.raises(RecordRejected, match=f"missing_header.*{told}.*records are read as WFDB"):
         read_record(tmp_path / name)
-    with pytest.raises(Unreadable, match="is a folder"):
+    with pytest.raises(RecordRejected, match="is a folder"):
         read_record(tmp_path)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.training.resources import check_room, needs_of, worker_room
+from jobs.training.resources import check_capacity, cpus_and_threads, worker_resources
 from peace.config import load_config
 from peace.core.errors import ConfigError
 
@@ -13,10 +13,10 @@ SMALL = {"CPU": 2.0, "memory": 8 * GIB}
 GPU = {"CPU": 16.0, "GPU": 4.0, "memory": 64 * GIB}
 
 
-def room(nodes: list[dict[str, float]], *overrides: str, held_mb: float = 0.0) -> tuple[float, int]:
+def room(nodes: list[dict[str, float]], *overrides: str, records_mb: float = 0.0) -> tuple[float, int]:
     settings = load_config("debug", overrides=list(overrides)).ray
-    share, threads = worker_room(settings, nodes)
-    check_room(settings, needs_of(settings, share), nodes, held_mb)
+    share, threads = cpus_and_threads(settings, nodes)
+    check_capacity(settings, worker_resources(settings, share), nodes, records_mb)
     return share, threads
 
 
@@ -39,7 +39,7 @@ def test_what_fits(nodes: list[dict[str, float]], overrides: list[str], expected
 
 
 @pytest.mark.parametrize(
-    ("nodes", "overrides", "held_mb", "said"),
+    ("nodes", "overrides", "records_mb", "said"),
     [
         ([SMALL], ["ray.workers=50"], 0, "ray.workers=50: the cluster has 2 CPUs"),
         ([SMALL, SMALL], ["ray.cpus_per_worker=3"], 0, "1 worker of 3 CPUs each: the cluster has 4 CPUs on 2 machines"),
@@ -51,9 +51,9 @@ def test_what_fits(nodes: list[dict[str, float]], overrides: list[str], expected
         ([SMALL], ["ray.workers=4", "ray.min_workers=3", "ray.cpus_per_worker=1"], 0, "3 workers of 1 CPU each"),
     ],
 )
-def test_what_does_not(nodes: list[dict[str, float]], overrides: list[str], held_mb: float, said: str) -> None:
+def test_what_does_not(nodes: list[dict[str, float]], overrides: list[str], records_mb: float, said: str) -> None:
     with pytest.raises(ConfigError) as error:
-        room(nodes, *overrides, held_mb=held_mb)
+        room(nodes, *overrides, records_mb=records_mb)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
 

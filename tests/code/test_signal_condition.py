@@ -10,7 +10,7 @@ from scipy import signal as scipy_signal
 from wfdb_files import heartbeats, write_record
 
 from peace.config import LeadsConfig, QualityConfig, SignalConfig, load_config
-from peace.data.signal import LEADS, Recording, Unreadable, condition_file, read_record
+from peace.data.signal import LEADS, Recording, RecordRejected, condition_file, read_record
 from peace.data.signal.condition import condition
 from peace.data.signal.filters import cascade, ratio, reflection, resample, zero_phase
 
@@ -111,7 +111,7 @@ def test_short_record_is_padded_and_long_one_cropped(tmp_path: Path) -> None:
     ("n_samples", "rate", "reason"), [(999, 500, "too_short"), (1, 500, "too_short"), (500, 50, "rate_too_low")]
 )
 def test_too_short_and_too_coarse(n_samples: int, rate: float, reason: str) -> None:
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(RecordRejected) as caught:
         run(heartbeats(n_samples, rate), rate)
     assert caught.value.reason == reason
 

@@ -12,7 +12,7 @@ import pytest
 from wfdb_files import LEADS, exchange_arms, heartbeats, p_waves, write_digital
 
 from peace.config import LeadsConfig, SignalConfig, build_config
-from peace.data.signal import FLAGS, REASONS, Conditioned, Unreadable, condition_file, flag_text, flag_texts
+from peace.data.signal import FLAGS, REASONS, Conditioned, RecordRejected, condition_file, flag_text, flag_texts
 from peace.data.signal.padding import constant_runs, extent
 from peace.data.signal.quality_policy import AFTER_FILTER, BEFORE_FILTER, PADDING
 from peace.data.signal.texts import TEXTS
@@ -37,8 +37,8 @@ def kept(
     return condition_file(record, "ptbxl", SignalConfig(), leads, build_config({"quality": quality}).quality)
 
 
-def refused(record: Path, millivolts: Millivolts, **settings: Any) -> Unreadable:
-    with pytest.raises(Unreadable) as caught:
+def refused(record: Path, millivolts: Millivolts, **settings: Any) -> RecordRejected:
+    with pytest.raises(RecordRejected) as caught:
         kept(record, millivolts, **settings)
     return caught.value
 

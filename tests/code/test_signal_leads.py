@@ -9,7 +9,7 @@ import pytest
 from wfdb_files import write_record
 
 from peace.config import LeadsConfig, QualityConfig, SignalConfig
-from peace.data.signal import LEADS, NINE, Unreadable, condition_file, lead_index, read_record
+from peace.data.signal import LEADS, NINE, RecordRejected, condition_file, lead_index, read_record
 
 PLAIN = SignalConfig()
 MIMIC_ORDER = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -72,7 +72,7 @@ def test_names_that_are_no_lead_of_ours(name: str) -> None:
 )
 def test_reasons(tmp_path: Path, names: tuple[str, ...], reason: str) -> None:
     record = write_record(tmp_path / "r", leads=LEADS[: len(names)], names=names)
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(RecordRejected) as caught:
         conditioned(record)
     assert caught.value.reason == reason
 
@@ -90,5 +90,5 @@ def test_nine_leads_enter_with_a_mask_where_asked_for(tmp_path: Path) -> None:
 
 def test_the_nine_are_needed_even_there(tmp_path: Path) -> None:
     record = write_record(tmp_path / "r", leads=[name for name in NINE if name != "V3"])
-    with pytest.raises(Unreadable, match="V3"):
+    with pytest.raises(RecordRejected, match="V3"):
         conditioned(record, require=9)

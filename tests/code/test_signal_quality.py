@@ -12,7 +12,7 @@ from wfdb_files import exchange_arms, heartbeats, p_waves
 
 from peace.config import Config, LeadsConfig, QualityConfig, SignalConfig, build_config
 from peace.core.errors import ConfigError
-from peace.data.signal import FLAGS, LEADS, QUALITY, REASONS, Conditioned, Recording, Unreadable, condition_file
+from peace.data.signal import FLAGS, LEADS, QUALITY, REASONS, Conditioned, Recording, RecordRejected, condition_file
 from peace.data.signal.condition import condition
 from peace.data.signal.converter import converter_of
 from peace.data.signal.header import parse_header
@@ -44,7 +44,7 @@ def run(
 
 
 def reason(millivolts: np.ndarray, checksum_errors: int | None = None, gain: str = "1000/mV", **quality: Any) -> str:
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(RecordRejected) as caught:
         run(millivolts, checksum_errors, gain, **quality)
     return caught.value.reason
 
@@ -338,8 +338,8 @@ def test_contradictions_equal_numpy(n_samples: int) -> None:
     changes = np.diff(samples[:, 0])[::2], np.diff(lateral)[::2]
     alike = changes[0] @ changes[1] / np.sqrt(changes[0] @ changes[0] * (changes[1] @ changes[1]))
     one, two, three, right, left, foot = samples[:, :6].T
-    departures = [right + (one + two) / 2, left - (one - two / 2), foot - (two - one / 2)]
-    expected = np.mean((one + three - two) ** 2), np.abs(departures).max(), alike
+    issues = [right + (one + two) / 2, left - (one - two / 2), foot - (two - one / 2)]
+    expected = np.mean((one + three - two) ** 2), np.abs(issues).max(), alike
     assert survey(samples, 4.0, 250, np.zeros((2, n_samples)))[3] == pytest.approx(expected)
     samples[0, 2] = np.nan
     assert survey(samples, 4.0, 250, np.zeros((2, n_samples)))[3][0] == pytest.approx(

@@ -9,13 +9,13 @@ import pytest
 import yaml
 
 from jobs.sweep import SPACES
-from jobs.tuning.resources import DRIVER_CPUS, room_for
-from jobs.tuning.search import BEST, LedgerSearch, scheduler_of
+from jobs.tuning.resources import DRIVER_CPUS, trial_resources
+from jobs.tuning.search import BEST, StoredSearch, scheduler_of
 from peace.config import RayConfig, load_config
 from peace.core.errors import ConfigError
 from peace.experiments.sweeps.repeats import next_point
 from peace.experiments.sweeps.space import build_space, read_space, start_values, trial_config
-from peace.experiments.sweeps.trial_store import Ledger
+from peace.experiments.sweeps.trial_store import TrialStore
 
 SMALL: dict[str, Any] = {
     "summary": "a test",
@@ -108,11 +108,11 @@ def node(cpus: float, gpus: float = 0.0, gib: float = 64.0) -> dict[str, float]:
     return {"CPU": cpus, "GPU": gpus, "memory": gib * 2**30}
 
 
-def drive(ledger: Ledger, trials: int, closes: int) -> list[Any]:
-    """Ask a fresh search for trials and close `closes` of them, as Tune would; gives what was handed out."""
+def drive(store: TrialStore, trials: int, closes: int) -> list[Any]:
+    """Ask a fresh search for trials and close `closes` of them, as Tune would; returns what was handed out."""
     space = build_space(SMALL, "small")
     start = start_values(load_config("debug"), list(space.parameters))
-    search = LedgerSearch(space, ledger, trials, start, seed=1)
+    search = StoredSearch(space, store, trials, start, seed=1)
     handed = []
     for number in range(trials + 1):
         found = search.suggest(f"tune-{number}")
@@ -123,32 +123,32 @@ def drive(ledger: Ledger, trials: int, closes: int) -> list[Any]:
             value = 0.5 + 0.01 * found["trial"]
             search.on_trial_result(f"tune-{number}", {BEST: value, "training_iteration": 1})
             search.on_trial_complete(f"tune-{number}", {BEST: value})
-            ledger.close(found["trial"], "finished", {1: value})
+            store.close(found["trial"], "finished", {1: value})
     return handed
 
 
 def test_a_search_goes_on_from_its_ledger(tmp_path: Path) -> None:
     """However often it is cut short: the same trials, their parameters kept, and never more than asked for."""
-    first = drive(Ledger(tmp_path), 6, closes=2)
+    first = drive(TrialStore(tmp_path), 6, closes=2)
     assert [found["trial"] for found in first] == [1, 2, 3, 4, 5, 6]
     assert "objective.gate.slope" not in first[0], "the configuration's own gate is the power form"
     assert first[0]["model.encoder.widths"] == [8, 16]
-    again = drive(Ledger(tmp_path), 6, closes=3)
+    again = drive(TrialStore(tmp_path), 6, closes=3)
     assert again == first[2:]
-    assert [found["trial"] for found in drive(Ledger(tmp_path), 6, closes=1)] == [6]
-    assert drive(Ledger(tmp_path), 6, closes=0) == []
-    assert [found["trial"] for found in drive(Ledger(tmp_path), 8, closes=0)] == [7, 8]
+    assert [found["trial"] for found in drive(TrialStore(tmp_path), 6, closes=1)] == [6]
+    assert drive(TrialStore(tmp_path), 6, closes=0) == []
+    assert [found["trial"] for found in drive(TrialStore(tmp_path), 8, closes=0)] == [7, 8]
 
 
 def test_a_scheduler_knows_the_trials_of_earlier_calls(tmp_path: Path) -> None:
     """A newcomer that is worse than all before it at the first rung is stopped there, in a new process too."""
     space = build_space(SMALL, "small")
-    ledger = Ledger(tmp_path)
+    store = TrialStore(tmp_path)
     for value in (0.8, 0.9):
-        ledger.close(ledger.begin({}).number, "finished", {1: value, 2: value})
+        store.close(store.begin({}).number, "finished", {1: value, 2: value})
     from types import SimpleNamespace
 
-    for told, decision in ((ledger, "STOP"), (Ledger(tmp_path / "none"), "CONTINUE")):
+    for told, decision in ((store, "STOP"), (TrialStore(tmp_path / "none"), "CONTINUE")):
         scheduler = scheduler_of(space, told, epochs=4)
         newcomer: Any = SimpleNamespace(trial_id="new")
         scheduler.on_trial_add(None, newcomer)  # type: ignore[arg-type]
@@ -162,18 +162,18 @@ def test_draws_stop_where_the_mean_is_known(tmp_path: Path) -> None:
         "parameters": {"adapt.shots": {"choice": [1, 5]}},
     }
     space = build_space(values, "grid")
-    ledger = Ledger(tmp_path)
+    store = TrialStore(tmp_path)
     aucs = {1: [0.5, 0.9, 0.6, 0.8], 5: [0.8, 0.801, 0.8, 0.8]}
     order = []
-    while not isinstance(found := next_point(space, list(ledger.trials.values())), str):
+    while not isinstance(found := next_point(space, list(store.trials.values())), str):
         point, draw = found
         assert draw is not None
         order.append((point["adapt.shots"], draw))
-        trial = ledger.begin(point, draw)
-        ledger.close(trial.number, "finished", {1: 0.7}, test={"macro_auc": aucs[point["adapt.shots"]][draw - 1]})
+        trial = store.begin(point, draw)
+        store.close(trial.number, "finished", {1: 0.7}, test={"macro_auc": aucs[point["adapt.shots"]][draw - 1]})
     assert found == "end"
     assert order == [(1, 1), (5, 1), (1, 2), (5, 2), (1, 3), (1, 4)]
-    waits = Ledger(tmp_path / "waits")
+    waits = TrialStore(tmp_path / "waits")
     for draw in (1, 2):
         for shots in (1, 5):
             waits.begin({"adapt.shots": shots}, draw)
@@ -204,7 +204,7 @@ def test_the_cluster_is_shared_out(
     trials: int,
     expected: tuple[int, float, int],
 ) -> None:
-    room = room_for(nodes, RayConfig(**settings), asked, trials)
+    room = trial_resources(nodes, RayConfig(**settings), asked, trials)
     assert (room.at_once, room.share, room.threads) == expected
     reserved = room.at_once * (room.workers * room.share + DRIVER_CPUS)
     assert reserved <= sum(node["CPU"] for node in nodes), "drivers beside workers, or nothing ever starts"
@@ -213,6 +213,6 @@ def test_the_cluster_is_shared_out(
 
 def test_too_little_of_a_cluster_is_said() -> None:
     with pytest.raises(ConfigError, match="a GPU and about"):
-        room_for([node(8)], RayConfig(gpu=True), None, 4)
+        trial_resources([node(8)], RayConfig(gpu=True), None, 4)
     with pytest.raises(ConfigError, match="4 trials at a time"):
-        room_for([node(8, 2)], RayConfig(gpu=True), 4, 8)
+        trial_resources([node(8, 2)], RayConfig(gpu=True), 4, 8)

@@ -11,7 +11,7 @@ import pytest
 from jobs.runtime.harness import main
 from jobs.synthesize import VERB as SYNTHESIZE
 from peace.config import load_config
-from peace.data.cohorts.validation import KINDS, Contract, check_tree
+from peace.data.cohorts.validation import KINDS, ValidationReport, check_tree
 from peace.data.labels import load_label_set
 
 PEACE12 = load_label_set("peace12")
@@ -29,14 +29,14 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def check(cohort: str, root: Path, *overrides: str) -> Contract:
+def check(cohort: str, root: Path, *overrides: str) -> ValidationReport:
     return check_tree(cohort, root, PEACE12, load_config("debug", None, overrides), every_header=True)
 
 
 @pytest.mark.parametrize("cohort", COHORTS)
 def test_a_whole_tree_has_no_departure(cohort: str, clean: Path) -> None:
     contract = check(cohort, clean / cohort)
-    assert [str(departure) for departure in contract.departures] == []
+    assert [str(departure) for departure in contract.issues] == []
     assert (contract.records, contract.headers) == (RECORDS, RECORDS)
 
 
@@ -44,7 +44,7 @@ def test_a_whole_tree_has_no_departure(cohort: str, clean: Path) -> None:
 @pytest.mark.parametrize(("cohort", "records"), [("zzu", 9), ("ptbxl", 500)])
 def test_the_real_trees_have_no_departure(cohort: str, records: int, real_data: Path) -> None:
     contract = check(cohort, real_data / cohort)
-    assert [str(departure) for departure in contract.departures] == []
+    assert [str(departure) for departure in contract.issues] == []
     assert (contract.records, contract.headers) == (records, records)
 
 
@@ -55,7 +55,7 @@ def test_the_published_rows_of_zzu_depart_only_in_having_no_recordings(real_data
     shutil.copy(real_data / "zzu" / "ECGCode.csv", tmp_path / "ECGCode.csv")
     assert check("zzu", tmp_path).counts == {"missing_header": 50}
     both = check("zzu", tmp_path, "labels.code_columns=either")
-    told = [str(departure) for departure in both.departures if departure.kind != "missing_header"]
+    told = [str(departure) for departure in both.issues if departure.kind != "missing_header"]
     assert told == ["AttributesDictionary.csv:40: CHN_code has 'F64', which ECGCode.csv has not (in 1 rows)"]
 
 
@@ -183,7 +183,7 @@ def test_a_planted_departure_is_found_where_it_is(
     shutil.copytree(clean / cohort, root)
     change(root)
     contract = check(cohort, root)
-    told = [str(departure) for departure in contract.departures if departure.kind == kind]
+    told = [str(departure) for departure in contract.issues if departure.kind == kind]
     assert told, contract.counts
     assert any(line.startswith(begins) and says in line for line in told), told
     assert sum(contract.counts.values()) <= 4, "one mistake is told once, or once for each thing that it breaks"

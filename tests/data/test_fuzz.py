@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from wfdb_files import write_record
 
-from peace.data.signal import Unreadable, read_record
+from peace.data.signal import RecordRejected, read_record
 
 FUZZ = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
 
@@ -59,5 +59,5 @@ def test_links_stay_in_the_folder_and_folders_may_be_links(tmp_path: Path) -> No
     (tmp_path / "near").mkdir()
     for ending in (".hea", ".dat"):
         (tmp_path / "near" / f"r{ending}").symlink_to(tmp_path / "far" / f"r{ending}")
-    with pytest.raises(Unreadable, match="outside_root"):
+    with pytest.raises(RecordRejected, match="outside_root"):
         read_record(tmp_path / "near" / "r")

@@ -118,7 +118,7 @@ def test_named_records_come_in_the_order_asked_for(shards: ShardSet) -> None:
 
 
 def test_opening_by_either_folder_and_refusals(shards: ShardSet, tmp_path: Path) -> None:
-    assert ShardSet.open(shards.place).digest == ShardSet.open(shards.place.parent).digest
+    assert ShardSet.open(shards.path).digest == ShardSet.open(shards.path.parent).digest
     with pytest.raises(DataError, match="not there"):
         ShardSet.open(tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"no finished shards"):

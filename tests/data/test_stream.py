@@ -110,8 +110,8 @@ def test_an_epoch_left_in_the_middle_and_a_shard_that_is_broken(shards: ShardSet
     next(batches)
     batches.close()  # type: ignore[attr-defined]
     (tmp_path / "train").mkdir()
-    for file in [shards.place / "_manifest.json", *shards.files("train")]:
-        (tmp_path / file.relative_to(shards.place)).write_bytes(file.read_bytes())
+    for file in [shards.path / "_manifest.json", *shards.files("train")]:
+        (tmp_path / file.relative_to(shards.path)).write_bytes(file.read_bytes())
     broken = tmp_path / "train" / "part-2.parquet"
     broken.write_bytes(broken.read_bytes()[:1000])
     with pytest.raises(DataError, match=r"part-2\.parquet"):
@@ -120,8 +120,8 @@ def test_an_epoch_left_in_the_middle_and_a_shard_that_is_broken(shards: ShardSet
 
 def test_a_signal_of_another_length_names_its_shard(shards: ShardSet, tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
-    for file in [shards.place / "_manifest.json", *shards.files("train")]:
-        (tmp_path / file.relative_to(shards.place)).write_bytes(file.read_bytes())
+    for file in [shards.path / "_manifest.json", *shards.files("train")]:
+        (tmp_path / file.relative_to(shards.path)).write_bytes(file.read_bytes())
     broken = tmp_path / "train" / "part-1.parquet"
     table = pq.read_table(broken, partitioning=None)
     signals = [value[: (-1 if row == 3 else None)] for row, value in enumerate(table["signal"].to_pylist())]

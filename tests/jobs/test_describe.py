@@ -28,7 +28,7 @@ Ask = Callable[..., tuple[int, dict[str, Any]]]
 
 @pytest.fixture
 def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
-    """Run the verb in this process; gives exit code and result.json."""
+    """Run the verb in this process; returns exit code and result.json."""
     monkeypatch.setenv("GEMINI_API_KEY", KEY)
 
     def run(server: Gemini, *words: str, out: str = "out") -> tuple[int, dict[str, Any]]:

@@ -314,7 +314,7 @@ def test_the_check_of_a_tree(
     assert told.err.splitlines()[-1].startswith("... and 10 more")
     result = json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))
     assert (result["holds"], result["counts"], result["headers_read"]) == (False, {"missing_signal": 30}, 30)
-    assert len(result["departures"]) == 30
+    assert len(result["issues"]) == 30
     assert not (tmp_path / "out" / "manifest.parquet").exists()
 
 

@@ -20,7 +20,7 @@ from jobs.tracking.store import signed_in, unmasked
 from peace.config import dump_config, load_config
 from peace.core.errors import ConfigError
 from peace.core.masking import masked
-from peace.core.storage import place
+from peace.core.storage import to_path
 
 NAME, PASSWORD = "jane.planted", "pl%40nted-hush"
 SECRETS = (NAME, PASSWORD, unquote(PASSWORD))
@@ -180,4 +180,4 @@ def test_an_address_from_a_runs_files_is_made_whole_or_refused(monkeypatch: pyte
         unmasked("postgresql://***@db/x")
     assert signed_in("postgresql://u:p@db/x") == "postgresql://u:p@db/x"
     with pytest.raises(ConfigError, match="keys in an address are not read"):
-        place(planted("s3://bucket"))
+        to_path(planted("s3://bucket"))

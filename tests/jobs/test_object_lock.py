@@ -17,20 +17,20 @@ from s3_server import S3Server, s3_server
 from jobs.runtime import s3_lock as object_lock
 from jobs.runtime.run_directory import only_writer
 from peace.core.errors import DataError
-from peace.core.storage import place
+from peace.core.storage import to_path
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[S3Server]:
     """A store with the bucket runs."""
     with s3_server() as found:
-        store: Any = place("s3://runs/x")
+        store: Any = to_path("s3://runs/x")
         store.fs.mkdir("runs")
         yield found
 
 
 def test_one_of_many_jobs_wins(server: S3Server) -> None:
-    out = place("s3://runs/contested")
+    out = to_path("s3://runs/contested")
     start, told, won = threading.Barrier(6), [], []
 
     def job() -> None:
@@ -56,24 +56,24 @@ def test_one_of_many_jobs_wins(server: S3Server) -> None:
 def test_a_store_without_conditions_is_warned_of(
     server: S3Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with only_writer(place("s3://runs/guarded")):
+    with only_writer(to_path("s3://runs/guarded")):
         assert capsys.readouterr().err == ""
     monkeypatch.setattr(server, "conditional", False)
-    with only_writer(place("s3://runs/unguarded")):
+    with only_writer(to_path("s3://runs/unguarded")):
         assert "ignores conditional writes" in capsys.readouterr().err
 
 
 KILLED = """
 import os, sys
 from jobs.runtime.run_directory import only_writer
-from peace.core.storage import place
-with only_writer(place(sys.argv[1])):
+from peace.core.storage import to_path
+with only_writer(to_path(sys.argv[1])):
     os.kill(os.getpid(), 9)
 """
 
 
 def test_a_lock_that_a_killed_job_left_goes(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = place("s3://runs/left")
+    out = to_path("s3://runs/left")
     subprocess.run([sys.executable, "-c", KILLED, str(out)], check=False)
     assert (out / ".lock").exists()
     home = object_lock._home()
@@ -95,7 +95,7 @@ def test_a_lock_that_a_killed_job_left_goes(server: S3Server, monkeypatch: pytes
 def test_beats_keep_a_lock_and_a_job_that_lost_it_ends(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(object_lock, "BEAT_SECONDS", 0.3)
     monkeypatch.setattr(object_lock, "EXPIRES_SECONDS", 2.0)
-    out = place("s3://runs/beaten")
+    out = to_path("s3://runs/beaten")
     with only_writer(out):
         time.sleep(3)
         with pytest.raises(DataError, match="another job is writing"), only_writer(out):

@@ -17,23 +17,23 @@ from predictions_table import predictions_frame
 from small_model import write_run
 
 from jobs.cli import main
-from jobs.registry.champions import Champions, new_ledger
+from jobs.registry.champions import PromotionLog, new_ledger
 from jobs.tracking.store import connect
 
 QUICK = ["evaluation.bootstrap=200"]
 RACE = """
 import sys, time
 from pathlib import Path
-from jobs.registry.champions import Champions
+from jobs.registry.champions import PromotionLog
 from jobs.tracking.store import connect
 uri, gate, version = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
-champions = Champions(connect(uri), "raced", "champion")
+champions = PromotionLog(connect(uri), "raced", "champion")
 after = len(champions.changes())
 print("ready", flush=True)
 while not gate.exists():
     time.sleep(0.001)
 won = champions.enter(after, "promote", version, champions.current(), "race " + version, version)
-champions.settle()
+champions.reconcile()
 print("won" if won else "lost")
 """
 
@@ -115,7 +115,7 @@ def test_force_wants_a_reason_and_records_it(store: MlflowClient, capsys: pytest
     code, forced = promote(2, "poor", "fair", more=("--force", "the old one cannot be licensed"))
     assert (code, forced["promoted"], forced["passed"]) == (0, True, False)
     assert forced["forced"] == "the old one cannot be licensed"
-    assert "cannot be licensed" in Champions(store, "small", "champion").changes()[-1].why
+    assert "cannot be licensed" in PromotionLog(store, "small", "champion").changes()[-1].why
     assert champion(store) == "2"
 
 
@@ -145,7 +145,7 @@ def race(uri: str, place: Path) -> None:
     (place / "go").touch()
     said = [job.communicate(timeout=120)[0].strip() for job in jobs]
     assert sorted(said) == ["lost", "lost", "lost", "won"]
-    champions = Champions(client, "raced", "champion")
+    champions = PromotionLog(client, "raced", "champion")
     (change,) = champions.changes()
     assert champions.current() == change.version == str(said.index("won") + 1)
 
@@ -163,16 +163,16 @@ def test_of_promotions_at_once_one_wins_through_a_server(tmp_path: Path) -> None
 
 
 def test_a_change_that_was_entered_by_a_killed_job_is_carried_out(store: MlflowClient) -> None:
-    champions = Champions(store, "small", "champion")
+    champions = PromotionLog(store, "small", "champion")
     assert champions.enter(0, "promote", "2", None, "entered, then killed", "0" * 32)
     assert champions.current() is None
     assert champions.enter(0, "promote", "3", None, "too late", "1" * 32) is None
-    champions.settle()
+    champions.reconcile()
     assert champion(store) == "2"
     store.set_registered_model_alias("small", "champion", "4")  # by hand: stays, since nothing is left to carry out
-    champions.settle()
+    champions.reconcile()
     assert champion(store) == "4"
-    assert champions.before() == "2"
+    assert champions.previous() == "2"
 
 
 @pytest.mark.heavy

@@ -23,7 +23,7 @@ from jobs.runtime.progress_file import read_progress, telling_progress
 from jobs.runtime.prometheus import FIGURES, OF_AN_EPOCH
 from jobs.status import below, without_stages
 from peace.core.progress import newest_bar, progress
-from peace.core.storage import place
+from peace.core.storage import to_path
 
 DASHBOARD = json.loads((PROJECT / "cluster" / "monitoring" / "grafana.json").read_text())
 
@@ -73,17 +73,17 @@ def test_a_killed_job_is_gone(tmp_path: Path) -> None:
         process.wait()
         gone = json.loads(peace("status", "--json", cwd=tmp_path).stdout)["jobs"]
         assert [job["state"] for job in gone] == ["gone"]
-        assert "the same command goes on" in peace("status", cwd=tmp_path).stdout
+        assert "the same command resumes" in peace("status", cwd=tmp_path).stdout
 
 
 def test_a_job_in_an_object_store_is_found() -> None:
     with s3_server():
-        bucket: Any = place("s3://runs/a/job")
+        bucket: Any = to_path("s3://runs/a/job")
         bucket.fs.mkdir("runs")
         with telling_progress(bucket, "preprocess"):
             assert said(bucket, "verb", "preprocess")["host"] == socket.gethostname()
-            assert [job["out"] for job in below(place("s3://runs"))] == ["s3://runs/a/job"]
-        assert list(below(place("s3://runs"))) == []
+            assert [job["out"] for job in below(to_path("s3://runs"))] == ["s3://runs/a/job"]
+        assert list(below(to_path("s3://runs"))) == []
 
 
 def names_of(expression: str) -> set[str]:

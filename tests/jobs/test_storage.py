@@ -26,9 +26,9 @@ from jobs import evaluate, index, predict, preprocess, pretrain
 from jobs.runtime.harness import Verb, main
 from jobs.runtime.ray_session import ray_session
 from peace.config import Config, RayConfig
-from peace.core import storage as places
+from peace.core import storage
 from peace.core.files import file_digest
-from peace.core.storage import place
+from peace.core.storage import to_path
 from peace.data.shards import Recipe, ShardSet, build_part
 from peace.training.streaming import StreamSource
 
@@ -42,7 +42,7 @@ def server() -> Iterator[S3Server]:
     """A store with the buckets raw and runs, and a Ray of its own whose workers know of it."""
     with s3_server() as found, ray_session(RayConfig()):
         for bucket in ("raw", "runs"):
-            store: Any = place(f"s3://{bucket}/x")
+            store: Any = to_path(f"s3://{bucket}/x")
             store.fs.mkdir(bucket)
         yield found
 
@@ -52,7 +52,7 @@ def run(verb: Verb, *words: str | Path) -> int:
 
 
 def result_at(out: str) -> dict[str, Any]:
-    return dict(json.loads((place(out) / "result.json").read_text()))
+    return dict(json.loads((to_path(out) / "result.json").read_text()))
 
 
 def in_bucket(rows: list[dict[str, object]], bucket: str) -> list[dict[str, object]]:
@@ -74,7 +74,7 @@ def content(shards: str | Path) -> dict[str, tuple[bytes, ...]]:
 def test_a_tree_in_a_bucket_ends_where_a_local_one_does(server: S3Server, small_cohorts: Path) -> None:
     upload(small_cohorts / "data" / "zzu", "s3://raw/zzu")
     assert run(index.VERB, "--cohort", "zzu", "--root", "s3://raw/zzu/", "--out", "s3://runs/index") == 0
-    with (place("s3://runs/index") / "manifest.parquet").open("rb") as stream:
+    with (to_path("s3://runs/index") / "manifest.parquet").open("rb") as stream:
         remote = pq.read_table(stream).to_pandas()
     local = pd.read_parquet(small_cohorts / "index-zzu" / "manifest.parquet")
     root = f"{small_cohorts}/data/zzu/"
@@ -83,10 +83,10 @@ def test_a_tree_in_a_bucket_ends_where_a_local_one_does(server: S3Server, small_
     out = "s3://runs/shards"
     assert run(preprocess.VERB, "--manifest", "s3://runs/index/manifest.parquet", "--out", out) == 0
     assert content(out) == content(small_cohorts / "shards-zzu")
-    names = {path.name for path in place(out).iterdir()}
+    names = {path.name for path in to_path(out).iterdir()}
     assert {"run.json", "config.yaml", "result.json", "log.txt", "rejects.parquet", "parts", "shards"} <= names
     assert ".lock" not in names
-    assert "finished" in (place(out) / "log.txt").read_text()
+    assert "finished" in (to_path(out) / "log.txt").read_text()
     labels = [ShardSet.open(where).labelled("train") for where in (out, small_cohorts / "shards-zzu")]
     assert sorted(labels[0][0]) == sorted(labels[1][0])
     some = labels[0][0][:3].tolist()
@@ -161,7 +161,7 @@ def test_a_part_from_and_to_a_moody_store_is_the_same(server: S3Server, tmp_path
     far = in_bucket(rows, "s3://raw/part")
     calm = build_part("part-x", "train", far, range(20), RECIPE, tmp_path / "calm")
     moody: S3Server = request.getfixturevalue("moody")
-    out = place("s3://runs/part")
+    out = to_path("s3://runs/part")
     assert build_part("part-x", "train", far, range(20), RECIPE, out) == calm
     assert file_digest(out / "shards" / "train" / "part-x.parquet") == calm["sha256"]
     assert moody.failed > 2
@@ -187,7 +187,7 @@ def test_rerun_mends_and_another_recipe_sets_aside(server: S3Server, tmp_path: P
     rows = write_cohort(tmp_path / "raw", 24)
     manifest = write_manifest(tmp_path / "manifest.parquet", rows[:16])
     assert run(preprocess.VERB, "--manifest", manifest, "--out", out) == 0
-    shards = sorted(place(out).glob("shards/*/*.parquet"))
+    shards = sorted(to_path(out).glob("shards/*/*.parquet"))
     shards[0].unlink()
     shards[1].write_bytes(b"half of an object")
     write_manifest(manifest, rows)
@@ -198,7 +198,7 @@ def test_rerun_mends_and_another_recipe_sets_aside(server: S3Server, tmp_path: P
     assert content(out) == content(tmp_path / "local")
     assert run(preprocess.VERB, "--manifest", manifest, "--out", out, "signal.seconds=2") == 0
     assert ShardSet.open(out).load("val").signal.shape[2] == 200
-    (aside,) = (place(out) / "previous").iterdir()
+    (aside,) = (to_path(out) / "previous").iterdir()
     assert content(str(aside)) == content(tmp_path / "local")
 
 
@@ -227,7 +227,7 @@ def test_mistakes_end_in_one_line(
     write_manifest(tmp_path / "far.parquet", in_bucket(write_cohort(tmp_path / "raw", 4), "s3://nobody/x"))
     far = ["--manifest", tmp_path / "far.parquet", "--out", tmp_path / "far"]
     assert "the bucket does not exist" in refusal(capsys, preprocess.VERB, *far)
-    monkeypatch.setattr(places, "ATTEMPTS", 2)
+    monkeypatch.setattr(storage, "ATTEMPTS", 2)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     assert "127.0.0.1:9" in refusal(capsys, index.VERB, *tree, "s3://runs/none")
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint.replace("127.0.0.1", "localhost"))  # another client
@@ -249,15 +249,15 @@ def test_killed_and_started_again_ends_where_uninterrupted_ends(server: S3Server
     for shards in (3, 12):
         job = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
         deadline = time.time() + 120
-        while len(list((place(out) / "parts").glob("*.json"))) < shards:
+        while len(list((to_path(out) / "parts").glob("*.json"))) < shards:
             assert job.poll() is None
             assert time.time() < deadline
             time.sleep(0.05)
         os.killpg(job.pid, signal.SIGKILL)
         job.wait()
         kills += 1
-        assert not (place(out) / "result.json").exists()
-        for file in place(out).glob("shards/*/*.parquet"):
+        assert not (to_path(out) / "result.json").exists()
+        for file in to_path(out).glob("shards/*/*.parquet"):
             with file.open("rb") as stream:
                 assert pq.read_table(stream).num_rows > 0
     assert run(preprocess.VERB, "--manifest", manifest, "--out", out, SMALL) == 0
@@ -283,7 +283,7 @@ def test_trainings_read_and_write_in_a_bucket(server: S3Server, small_cohorts: P
     ):
         done = peace(*words, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-    outs = [place("s3://runs/train/adults"), tmp_path / "local", tmp_path / "streamed"]
+    outs = [to_path("s3://runs/train/adults"), tmp_path / "local", tmp_path / "streamed"]
     tables = [pd.read_parquet(io.BytesIO((out / "predictions.parquet").read_bytes())) for out in outs]
     pd.testing.assert_frame_equal(tables[0], tables[1])
     assert set(tables[2]["record_id"]) == set(tables[0]["record_id"])

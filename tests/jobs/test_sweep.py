@@ -128,7 +128,7 @@ def test_a_sweep_survives_a_trial_that_fails_and_is_taken_further(small_cohorts:
 
 @pytest.mark.heavy
 def test_a_killed_sweep_goes_on_with_its_trials(small_cohorts: Path, tmp_path: Path) -> None:
-    """SIGKILL of everything in the second trial: the first stays, the second goes on, there are three in the end.
+    """SIGKILL of everything in the second trial: the first stays, the second continues, there are three in the end.
 
     The third loses its own process alone, and is tried again.
     """

@@ -76,7 +76,7 @@ def test_a_server_that_dies_and_comes_back_gets_every_step_once(tmp_path: Path) 
         until(lambda: (out / "mlflow_run_id").exists() and "loss" in client.get_run(run_id_of(out)).data.metrics)
         server.kill()
         at = (out / "steps").stat().st_size
-        until(lambda: (out / "steps").stat().st_size > at + 5)  # the job goes on meanwhile
+        until(lambda: (out / "steps").stat().st_size > at + 5)  # the job continues meanwhile
         server.start()
         (out / "enough").touch()
         _, words = job.communicate(timeout=600)

@@ -20,7 +20,7 @@ from peace.config import load_config
 from peace.core.errors import DataError
 from peace.data.shards import ShardSet
 from peace.training.batches import MemorySource
-from peace.training.checkpoint_manager import CheckpointStore, Keeping
+from peace.training.checkpoint_manager import CheckpointManager, RetentionPolicy
 from peace.training.plan import build_plan
 from peace.training.run import Hooks
 from peace.training.train import train
@@ -42,7 +42,7 @@ class Run:
     """A training: what it gave back, its checkpoints, the figures of its epochs, its warnings, its steps."""
 
     code: int
-    store: CheckpointStore
+    store: CheckpointManager
     epochs: list[dict[str, Any]]
     warnings: list[str]
     steps: int
@@ -56,19 +56,19 @@ class Run:
 
     @property
     def names(self) -> list[str]:
-        return sorted(path.name for path in self.store.place.glob("epoch-*"))
+        return sorted(path.name for path in self.store.path.glob("epoch-*"))
 
 
 def run(cohorts: Path, place: Path, *overrides: str, leave_at: int = 0, source: Any = None, **keeping: Any) -> Run:
     config = load_config("debug", overrides=[f"pretrain.epochs={EPOCHS}", *overrides])
     plan = build_plan(config, "pretrain", cohorts / "shards-mimic")
-    found = Run(0, CheckpointStore(place, Keeping(**keeping)), [], [], 0)
+    found = Run(0, CheckpointManager(place, RetentionPolicy(**keeping)), [], [], 0)
     found.store.warn = found.warnings.append
 
     def step(done: int, total: int) -> None:
         found.steps = done
 
-    hooks = Hooks(step, on_kept=found.epochs.append, leave=lambda: 2 if found.steps == leave_at else 0)
+    hooks = Hooks(step, on_kept=found.epochs.append, should_stop=lambda: 2 if found.steps == leave_at else 0)
     found.code = train(plan, hooks, found.store, source)
     for epoch in found.epochs:
         for name in TIMES:
@@ -91,7 +91,7 @@ def test_left_at_a_step_it_goes_on_from_that_step(small_cohorts: Path, whole: Ru
         left = run(small_cohorts, tmp_path, leave_at=leave_at)
         assert left.code == 2
         assert left.names[-1] == name
-    assert read_meta(left.store.place / name)[1].val_auc is None
+    assert read_meta(left.store.path / name)[1].val_auc is None
     again = run(small_cohorts, tmp_path)
     assert again.code == 0
     assert again.weights == whole.weights
@@ -109,7 +109,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     small_cohorts: Path, whole: Run, tmp_path: Path, damage: str
 ) -> None:
     place = tmp_path / "checkpoints"
-    shutil.copytree(whole.store.place, place)
+    shutil.copytree(whole.store.path, place)
     newest = place / whole.names[-1]
     file = newest / ("checkpoint.json" if damage.startswith("emptied") else "training/progress.pt")
     content = bytearray(file.read_bytes())
@@ -123,27 +123,27 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     assert again.steps == whole.steps
     assert len(again.warnings) == 1
     assert str(file) in again.warnings[0]
-    assert f"goes on from {whole.names[-2]}" in again.warnings[0]
+    assert f"resumes from {whole.names[-2]}" in again.warnings[0]
     assert (place / f"damaged-{whole.names[-1]}").is_dir()
 
 
 def test_where_no_checkpoint_is_whole_it_says_so(small_cohorts: Path, whole: Run, tmp_path: Path) -> None:
     place = tmp_path / "checkpoints"
-    shutil.copytree(whole.store.place, place)
+    shutil.copytree(whole.store.path, place)
     for file in place.glob("*/model.safetensors"):
         file.write_bytes(file.read_bytes()[:1000])
     for _ in range(2):  # nothing was moved: it says so again
-        with pytest.raises(DataError, match=r"no checkpoint in .* is whole .*model\.safetensors.*--fresh"):
+        with pytest.raises(DataError, match=r"no checkpoint in .* is valid .*model\.safetensors.*--fresh"):
             run(small_cohorts, place)
-    with pytest.raises(DataError, match="no whole checkpoint of an epoch"):
-        CheckpointStore(place, warn=lambda text: None).best()
+    with pytest.raises(DataError, match="no valid checkpoint of an epoch"):
+        CheckpointManager(place, warn=lambda text: None).best()
 
 
 def test_another_label_set_or_another_network_is_told_in_one_line(
     small_cohorts: Path, whole: Run, tmp_path: Path
 ) -> None:
     place = tmp_path / "checkpoints"
-    shutil.copytree(whole.store.place, place)
+    shutil.copytree(whole.store.path, place)
     with pytest.raises(DataError, match="does not fit this training: size mismatch") as error:
         run(small_cohorts, place, "model.encoder.widths=[8,8]", "model.encoder.blocks=[1,1]")
     assert "\n" not in str(error.value)
@@ -165,7 +165,7 @@ def test_a_loss_that_is_not_finite_names_records_and_the_last_good_checkpoint(
     records = ShardSet.open(small_cohorts / "shards-mimic").load("train")
     settings = load_config("debug").pretrain
     run(small_cohorts, tmp_path, leave_at=len(MemorySource(records, settings.batch_size, 42).sizes) + 1)
-    newest = CheckpointStore(tmp_path).newest()
+    newest = CheckpointManager(tmp_path).newest()
     with pytest.raises(DataError) as error:
         run(small_cohorts, tmp_path, source=Poisoned(MemorySource(records, settings.batch_size, 42)))
     said = str(error.value)
@@ -201,13 +201,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_leaves_the_earlier_checkpoints_whole(small_cohorts: Path, whole: Run, small_disk: Path) -> None:
-    size = sum(file.stat().st_size for file in (whole.store.place / whole.names[-1]).rglob("*") if file.is_file())
+    size = sum(file.stat().st_size for file in (whole.store.path / whole.names[-1]).rglob("*") if file.is_file())
     filler = small_disk / "filler"
     filler.write_bytes(bytes(8 * 2**20 - int(2.5 * size)))
     place = small_disk / "checkpoints"
     with pytest.raises(DataError, match=r"no space left for checkpoint .*epoch-000[23].*: free some and run the same"):
         run(small_cohorts, place)
-    found = CheckpointStore(place).newest()
+    found = CheckpointManager(place).newest()
     assert found is not None
     check_checkpoint(found)
     filler.unlink()

@@ -77,7 +77,7 @@ def uninterrupted(small_cohorts: Path) -> pd.DataFrame:
 
 
 def again(place: Path, out: Path) -> str:
-    """Run the command to its end; gives what it said."""
+    """Run the command to its end; returns what it said."""
     done = peace(*LONG, "--out", out, cwd=place, timeout=800)
     assert done.returncode == 0, done.stderr
     return done.stderr
@@ -91,7 +91,7 @@ def assert_equal(out: Path, uninterrupted: pd.DataFrame) -> None:
 
 
 def damage_newest(out: Path) -> str:
-    """Cut the newest checkpoint short; gives its name."""
+    """Cut the newest checkpoint short; returns its name."""
     newest = sorted(out.glob("checkpoints/epoch-*"))[-1]
     weights = newest / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
@@ -107,7 +107,7 @@ def test_the_driver_is_ended_and_killed(small_cohorts: Path, uninterrupted: pd.D
     job.wait_for_epoch(2)
     job.process.send_signal(signal.SIGTERM)
     job.ends_with(143, 120)
-    assert "the same command goes on" in job.said
+    assert "the same command resumes" in job.said
     done = len(epochs_of(out))
     assert done < EPOCHS - 5
     job = Started(out, small_cohorts)
@@ -124,12 +124,12 @@ def test_the_driver_is_ended_and_killed(small_cohorts: Path, uninterrupted: pd.D
 @pytest.mark.heavy
 @pytest.mark.timeout(1800)
 def test_the_worker_is_killed_and_ended(small_cohorts: Path, uninterrupted: pd.DataFrame) -> None:
-    """Ray starts it again, and it goes on within the one command."""
+    """Ray starts it again, and it resumes within the one command."""
     out = small_cohorts / "killed-worker"
     job = Started(out, small_cohorts)
     for epoch, number in ((2, signal.SIGKILL), (5, signal.SIGTERM)):
         job.wait_for_epoch(epoch)
         os.kill(training_worker(job.process.pid), number)
     job.ends_with(0)
-    assert job.said.count("training goes on with 1 worker") == 2
+    assert job.said.count("training resumes with 1 worker") == 2
     assert_equal(out, uninterrupted)

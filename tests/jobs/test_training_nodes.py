@@ -18,8 +18,8 @@ from s3_server import s3_server, upload
 from two_nodes import Nodes, nodes
 
 from peace.config import load_config
-from peace.core.storage import place
-from peace.training.checkpoint_manager import CheckpointStore
+from peace.core.storage import to_path
+from peace.training.checkpoint_manager import CheckpointManager
 from peace.training.plan import build_plan
 from peace.training.run import Hooks
 from peace.training.train import train
@@ -52,8 +52,8 @@ def one_worker(cohorts: Path, folder: Path, epochs: int) -> list[float]:
     config = load_config("debug", overrides=LONG)
     plan = build_plan(config, "pretrain", cohorts / "shards-mimic")
     seen: list[float] = []
-    hooks = Hooks(on_epoch=lambda metrics: seen.append(metrics["loss"]), leave=lambda: int(len(seen) == epochs))
-    train(plan, hooks, CheckpointStore(folder))
+    hooks = Hooks(on_epoch=lambda metrics: seen.append(metrics["loss"]), should_stop=lambda: int(len(seen) == epochs))
+    train(plan, hooks, CheckpointManager(folder))
     return seen
 
 
@@ -63,7 +63,7 @@ def test_a_lost_machine_and_its_return(small_cohorts: Path, tmp_path: Path) -> N
     with nodes(hidden=[small_cohorts, tmp_path]) as made, s3_server(made.gateway):
         made.environment.update({name: value for name, value in os.environ.items() if name.startswith("AWS_")})
         upload(small_cohorts / "shards-mimic" / "shards", "s3://bucket/shards")
-        out = place("s3://bucket/run")
+        out = to_path("s3://bucket/run")
         made.start("head")
         made.start("far")
         log = tmp_path / "said.txt"
@@ -81,7 +81,7 @@ def test_a_lost_machine_and_its_return(small_cohorts: Path, tmp_path: Path) -> N
         job.send_signal(signal.SIGTERM)
         assert job.wait(200) == 143, log.read_text()
         losses = loss_by_epoch(out)
-        newest = CheckpointStore(out / "checkpoints").newest()
+        newest = CheckpointManager(out / "checkpoints").newest()
         assert newest is not None
         assert sorted(losses) == list(range(1, max(losses) + 1))
     expected = one_worker(small_cohorts, tmp_path / "alone", max(losses))
@@ -99,5 +99,5 @@ def started(made: Nodes, log: Path) -> subprocess.Popen[str]:
 
 def restarts(log: Path) -> list[int]:
     """How many workers there were, each time that they started again, by what the driver said."""
-    said = [line.partition("goes on with ")[2] for line in log.read_text().splitlines() if "goes on with" in line]
+    said = [line.partition("resumes with ")[2] for line in log.read_text().splitlines() if "resumes with" in line]
     return [int(words.split()[0]) for words in said]

@@ -27,14 +27,14 @@ OPTIONS = {
 }
 
 
-def gone_on(trainer: Trainer, overrides: list[str], start_share: float = 0.0) -> Trainer:
+def gone_on(trainer: Trainer, overrides: list[str], wise_ft_alpha: float = 0.0) -> Trainer:
     """A fresh trainer that has taken up what a checkpoint would hold of `trainer`."""
     stream = io.BytesIO()
     task = trainer.task
     torch.save([trainer.classifier.state_dict(), task.training_state(), trainer.state()], stream)
     stream.seek(0)
     weights, side, state = torch.load(stream, weights_only=True)
-    other = make_trainer(overrides, start_share=start_share)
+    other = make_trainer(overrides, wise_ft_alpha=wise_ft_alpha)
     other.task.classifier.load_state_dict(weights)
     other.task.load_training_state(side)
     other.load_state(state)
@@ -50,7 +50,7 @@ def run(trainer: Trainer, epoch: int) -> dict[str, Any]:
 )
 def test_each_option_trains_and_goes_on_to_the_same_weights(name: str, share: float) -> None:
     overrides = [*OPTIONS[name], *AUGMENTED, "pretrain.learning_rate=5e-3"]
-    trainer = make_trainer(overrides, start_share=share)
+    trainer = make_trainer(overrides, wise_ft_alpha=share)
     first = run(trainer, 0)
     other = gone_on(trainer, overrides, share)
     for found in (run(trainer, 1), run(other, 1)):
@@ -81,7 +81,7 @@ def test_the_average_is_what_is_judged_and_follows_the_weights() -> None:
 
 
 def test_so_much_of_the_start_is_in_what_is_judged() -> None:
-    trainer = make_trainer(start_share=0.25)
+    trainer = make_trainer(wise_ft_alpha=0.25)
     before = {name: value.clone() for name, value in trainer.task.classifier.state_dict().items()}
     run(trainer, 0)
     live, kept = trainer.task.classifier.state_dict(), trainer.classifier.state_dict()

@@ -16,7 +16,7 @@ from training_pieces import make_trainer
 from peace.config import load_config
 from peace.descriptors import load_descriptors
 from peace.objectives.gather import gather_rows
-from peace.training.distributed import Ranks
+from peace.training.distributed import DistributedContext
 from peace.training.tasks import Task, make_task, merl
 from peace.training.trainer import Diverged
 
@@ -75,8 +75,8 @@ def worker(rank: int, port: int, folder: str) -> None:
         gradients = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
         parts = {"total": losses.total.detach(), "classification": losses.classification, **losses.parts}
         found[kind] = {"parts": parts, "gradients": gradients, "buffers": dict(module.named_buffers())}
-    found["epochs"] = two_epochs(Ranks(rank, 2), [])
-    found["epochs in parts"] = two_epochs(Ranks(rank, 2), ["pretrain.micro_batch_size=2"])
+    found["epochs"] = two_epochs(DistributedContext(rank, 2), [])
+    found["epochs in parts"] = two_epochs(DistributedContext(rank, 2), ["pretrain.micro_batch_size=2"])
     found["diverged"] = {"message": message_of_divergence(rank)}
     # uneven: three rows here, seven there
     rows = torch.arange(20.0).reshape(10, 2).requires_grad_()
@@ -87,7 +87,7 @@ def worker(rank: int, port: int, folder: str) -> None:
     distributed.destroy_process_group()
 
 
-def two_epochs(ranks: Ranks, options: list[str]) -> dict[str, Any]:
+def two_epochs(ranks: DistributedContext, options: list[str]) -> dict[str, Any]:
     """Weights and last losses of 23 records, eight a step."""
     off = ["model.encoder.norm=group", "model.query.dropout=0", "objective.axis_dropout=0", *options]
     trainer = make_trainer(off, ranks, count=23)
@@ -97,7 +97,7 @@ def two_epochs(ranks: Ranks, options: list[str]) -> dict[str, Any]:
 
 def message_of_divergence(rank: int) -> str:
     """What is raised where the second worker alone meets a NaN, in the second step."""
-    trainer = make_trainer([], Ranks(rank, 2))
+    trainer = make_trainer([], DistributedContext(rank, 2))
     calls = 0
 
     def spoil(module: torch.nn.Module, args: Any, out: torch.Tensor) -> torch.Tensor:
@@ -143,7 +143,7 @@ def test_two_workers_with_parts_of_a_batch_equal_one(found: list[dict[str, dict[
 def test_two_epochs_end_at_the_same_weights_on_one_worker_and_on_two(
     found: list[dict[str, dict[str, Any]]], name: str
 ) -> None:
-    one = two_epochs(Ranks(), [])
+    one = two_epochs(DistributedContext(), [])
     for rank in found:
         assert rank[name]["loss"] == pytest.approx(one["loss"], rel=1e-4)
         assert rank[name]["norm"] == pytest.approx(one["norm"], rel=1e-3)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from peace.config import Config
 from peace.core.errors import DataError, nearest
-from peace.core.storage import reaching
+from peace.core.storage import translate_errors
 from peace.data.cohorts import mimic, ptbxl, zzu
 from peace.data.cohorts.manifest import CohortIndex
 from peace.data.labels import LabelSet
@@ -66,7 +66,7 @@ def read_cohort(cohort: str, root: Path, labels: LabelSet, config: Config) -> Co
     if cohort not in COHORTS:
         raise DataError(f"unknown cohort '{cohort}'{nearest(cohort, COHORTS)} (known: {', '.join(COHORTS)})")
     root = root.absolute()
-    with reaching(root):
+    with translate_errors(root):
         check_folder(cohort, root)
     return COHORTS[cohort].read(root, labels, config)
 

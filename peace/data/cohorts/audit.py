@@ -34,7 +34,7 @@ class Entry(NamedTuple):
     doubtful: Sequence[str] = ()
 
 
-class Met:
+class CodeCounts:
     """The strings met, each with its count and its first records."""
 
     def __init__(self) -> None:

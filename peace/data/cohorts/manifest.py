@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from peace.core.errors import DataError, nearest
 from peace.core.files import replacing
-from peace.core.storage import nearby
+from peace.core.storage import local_copy
 from peace.data.cohorts.cells import OLDEST_DAYS
 from peace.data.cohorts.tables import CsvTable
 
@@ -185,7 +185,7 @@ def write_manifest(path: Path, table: pa.Table) -> None:
 def read_manifest(path: Path) -> pa.Table:
     """Read a manifest. Raises DataError where it is missing, no Parquet file, or lacks a column."""
     try:
-        with nearby(path) as local:
+        with local_copy(path) as local:
             table = pq.read_table(local)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist: `peace index` writes it") from None

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from peace.config import Config
-from peace.data.cohorts.audit import EXAMPLES, Entry, Met, audit_frame
+from peace.data.cohorts.audit import EXAMPLES, CodeCounts, Entry, audit_frame
 from peace.data.cohorts.cells import known_ids, safe_paths, tidy_paths
 from peace.data.cohorts.manifest import CohortIndex, Exclusions, unique_ids, with_malformed
 from peace.data.cohorts.tables import CsvTable, read_table
@@ -125,7 +125,7 @@ class _Meaning:
 def _read_lines(frame: pd.DataFrame, labels: LabelSet) -> tuple[list[Flags], pd.DataFrame]:
     """(rows, ...) flags as _Meaning gives them for a line, and the audit. Each distinct line is read once."""
     totals: list[Flags] = []
-    met = Met()
+    met = CodeCounts()
     meanings: dict[str, _Meaning] = {}
     studies = frame["study_id"].to_numpy()
     if frame.empty:

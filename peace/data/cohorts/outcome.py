@@ -1,4 +1,4 @@
-"""What an index comes to: the records of a tree with their splits, or the reason why nobody should go on with it.
+"""What an index comes to: the records of a tree with their splits, or the reason why nobody should continue with it.
 
 `peace index` and `peace index --check` both ask here, so that they count the same and come to the same verdict.
 """
@@ -15,7 +15,7 @@ import pandas as pd
 from peace.config import Config
 from peace.config.data import MaxExcludedConfig
 from peace.core.errors import ConfigError, DataError
-from peace.core.storage import nearby
+from peace.core.storage import local_copy
 from peace.data.cohorts import COHORTS, read_cohort
 from peace.data.cohorts.manifest import EXCLUSIONS, CohortIndex
 from peace.data.labels import LabelSet
@@ -74,7 +74,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Outcome:
-    """An index, and whether anybody should go on with it."""
+    """An index, and whether anybody should continue with it."""
 
     index: CohortIndex
     account: Account
@@ -83,7 +83,7 @@ class Outcome:
     warning: str | None
     """Says so where more records are left out than is usual for the cohort."""
     refusal: str | None
-    """Why nobody should go on with it."""
+    """Why nobody should continue with it."""
 
 
 def index_tree(
@@ -140,7 +140,7 @@ def judge_signals(
     """
     tables, said = [], []
     for path in manifests:
-        with nearby(path) as local:
+        with local_copy(path) as local:
             tables.append(pd.read_parquet(local, columns=["record_id", "cohort", "excluded"]))
     for cohort, rows in pd.concat(tables).groupby("cohort", sort=False):
         own = [reject for reject in rejects if reject["cohort"] == cohort]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from peace.config import Config
-from peace.data.cohorts.audit import Entry, Met, audit_frame
+from peace.data.cohorts.audit import CodeCounts, Entry, audit_frame
 from peace.data.cohorts.cells import FRACTION, Ages, known_ids, read_ages, safe_paths, tidy_paths, whole
 from peace.data.cohorts.manifest import CohortIndex, Exclusions, age_in_days, unique_ids, with_malformed
 from peace.data.cohorts.scp_codes import Codes, parse_codes
@@ -102,7 +102,7 @@ def _label(
 ) -> tuple[npt.NDArray[np.bool_], pd.DataFrame]:
     """(records, labels) flags, and the audit of every code met."""
     subclasses = {code: subclass for code, (subclass, _) in statements.items() if subclass}
-    met = Met()
+    met = CodeCounts()
     for parsed, record in zip(codes, ids, strict=True):
         for code in parsed or {}:
             met.add(code, 1, [record])

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from peace.core.errors import DataError, nearest
 from peace.core.progress import progress
-from peace.core.storage import nearby
+from peace.core.storage import local_copy
 
 WESTERN = "cp1252"  # of a table that is neither UTF-8 nor Chinese; every Latin-1 text is read alike
 DELIMITERS = ",;\t|"
@@ -52,7 +52,7 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
     the file is missing, empty, without rows, or lacks a column (named, with the nearest there is).
     """
     try:
-        with nearby(path) as local:
+        with local_copy(path) as local:
             return _read(local, path, columns, optional)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None

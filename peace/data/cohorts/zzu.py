@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from peace.config import Config
-from peace.core.storage import nearby
-from peace.data.cohorts.audit import Entry, Met, audit_frame
+from peace.core.storage import local_copy
+from peace.data.cohorts.audit import CodeCounts, Entry, audit_frame
 from peace.data.cohorts.cells import ABSENT, CURLY, known_ids, read_ages, safe_paths, tidy_paths, whole
 from peace.data.cohorts.manifest import CohortIndex, Exclusions, age_in_days, unique_ids, with_malformed
 from peace.data.cohorts.tables import read_table
@@ -121,7 +121,7 @@ def _label(
     counts: bool,
 ) -> tuple[npt.NDArray[np.bool_], list[Entry]]:
     """(records, labels) flags of one code column, and its entries of the audit."""
-    met = Met()
+    met = CodeCounts()
     for parsed, record in zip(codes, ids, strict=True):
         for entry in parsed or ():
             met.add(entry, 1, [record])
@@ -161,7 +161,7 @@ def code_book(root: Path, column: int) -> dict[str, str]:
         return {}
     try:
         with (
-            nearby(root / "ECGCode.csv") as local,
+            local_copy(root / "ECGCode.csv") as local,
             local.open(encoding="utf-8-sig", errors="replace", newline="") as stream,
         ):
             rows = [row for row in csv.reader(stream) if len(row) == 3]

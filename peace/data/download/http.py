@@ -146,7 +146,7 @@ class Client:
                 return True  # killed between the last byte and the new name
             if response.status_code == 416 or (response.status_code == 206 and _first_byte(response) != start):
                 partial.forget()
-                raise Again("would not go on from where we are")
+                raise Again("would not resume from where we are")
             self._write(response, partial, start if response.status_code == 206 else 0)
         return True
 

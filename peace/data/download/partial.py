@@ -12,7 +12,7 @@ STATE = ".fetch"  # folder in a tree; all of it may be deleted at any time
 
 
 class Partial:
-    """The unfinished download of one file of a tree. Any moment of a kill leaves a state to go on from."""
+    """The unfinished download of one file of a tree. Any moment of a kill leaves a state to resume from."""
 
     def __init__(self, root: Path, name: str) -> None:
         key = hashlib.sha256(name.encode()).hexdigest()[:24]

@@ -24,7 +24,7 @@ Listed = tuple[str, str]
 def fetch_project(
     pool: Pool, base: str, root: Path, list_table: str, column: str, n_records: int | None, skip: str | None
 ) -> dict[str, int]:
-    """Fetch a project, or its tables and the first `n_records` records of `list_table`; gives {records, missing}.
+    """Fetch a project, or its tables and the first `n_records` records of `list_table`; returns {records, missing}.
 
     Files below the folder `skip` are left out. Raises DataError as Pool.each does, and for a list that is no list.
     """
@@ -51,7 +51,7 @@ def fetch_project(
 def _fetch_listed(
     pool: Pool, label: str, base: str, root: Path, wanted: Callable[[str], bool], cut: str | None = None
 ) -> list[str]:
-    """Fetch the listed files that are wanted; gives the names of their headers."""
+    """Fetch the listed files that are wanted; returns the names of their headers."""
     n_files, headers = 0, []
     for _, name in listed(root / SUMS):  # to the end first: a list that is not to be trusted fetches nothing
         if wanted(name):

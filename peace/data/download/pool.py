@@ -136,4 +136,4 @@ def _readable(error: BaseException) -> BaseException:
 def _failed(failures: list[str], rest: str) -> DataError:
     shown = "; ".join(failures[:3])
     more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
-    return DataError(f"{len(failures)} files could not be fetched, {rest}: {shown}{more}. The same command goes on")
+    return DataError(f"{len(failures)} files could not be fetched, {rest}: {shown}{more}. The same command continues")

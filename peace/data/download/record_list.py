@@ -14,7 +14,7 @@ LONGEST_FIELD = 1 << 20
 
 
 def cut_list(whole: Path, place: Path, column: str, n_records: int) -> list[str]:
-    """Write the header and the rows of the first `n_records` records of `whole` to `place`; gives their paths.
+    """Write the header and the rows of the first `n_records` records of `whole` to `place`; returns their paths.
 
     Bytes are passed on as they are: what separates fields is ASCII in each encoding that these tables come in. Raises
     DataError where the column is missing or a path leads out of the tree.

@@ -13,10 +13,10 @@ from peace.core.errors import DataError
 from peace.core.files import digest, file_digest, read_json, replacing, write_json
 from peace.core.storage import is_remote
 from peace.data.shards.schema import FORMAT
-from peace.data.shards.staging import brought, in_its_place
+from peace.data.shards.staging import in_its_place, staged
 from peace.data.shards.statistics import LeadSums
 from peace.data.shards.writer import ShardWriter
-from peace.data.signal import Conditioned, Unreadable, condition_file, without_leads
+from peace.data.signal import Conditioned, RecordRejected, condition_file, without_leads
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class _Tally:
 def build_part(
     name: str, split: str, rows: Sequence[Mapping[str, Any]], keys: Sequence[int], recipe: Recipe, out: Path
 ) -> dict[str, Any]:
-    """Condition the records of one shard and write it, or find that it is written already; gives its done file.
+    """Condition the records of one shard and write it, or find that it is written already; returns its done file.
 
     Leaves out/shards/SPLIT/NAME.parquet (none where every record is a reject), then out/parts/NAME.json.
     Raises DataError where the disk is full or a store fails. A bad record is a reject, never an error.
@@ -100,12 +100,12 @@ def finished_part(name: str, split: str, out: Path) -> dict[str, Any] | None:
 def _conditioned(
     rows: Sequence[Mapping[str, Any]], recipe: Recipe, tally: _Tally
 ) -> Iterator[tuple[Mapping[str, Any], Conditioned]]:
-    for row, copy in brought(rows, recipe.signal.seconds + recipe.signal.margin_seconds):
+    for row, copy in staged(rows, recipe.signal.seconds + recipe.signal.margin_seconds):
         try:
             record = condition_file(
                 copy or Path(row["path"]), row["cohort"], recipe.signal, recipe.leads, recipe.quality
             )
-        except Unreadable as refusal:
+        except RecordRejected as refusal:
             tally.rejects.append(_reject(row, refusal.reason, in_its_place(refusal.detail, row, copy)))
             continue
         except Exception as error:
@@ -126,7 +126,7 @@ def _reject(row: Mapping[str, Any], reason: str, detail: str) -> dict[str, str]:
 
 
 def _write_shard(path: Path, records: Iterator[tuple[Mapping[str, Any], Conditioned]]) -> dict[str, Any]:
-    """Write records as they come; no file where none comes. Gives its digest and size for the done file."""
+    """Write records as they come; no file where none comes. Returns its digest and size for the done file."""
     first = next(records, None)
     if first is None:
         path.unlink(missing_ok=True)

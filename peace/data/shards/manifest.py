@@ -19,7 +19,7 @@ REJECT_COLUMNS = ("record_id", "patient_id", "cohort", "path", "split", "reason"
 def finish(
     out: Path, n_records: int, done: Sequence[dict[str, Any]], recipe: Recipe, label_set: LabelSet
 ) -> dict[str, Any]:
-    """Write out/rejects.parquet and, last of all, out/shards/_manifest.json; gives the counts of result.json.
+    """Write out/rejects.parquet and, last of all, out/shards/_manifest.json; returns the counts of result.json.
 
     `done` are the done files of all shards. Raises RuntimeError where a record is neither kept nor rejected.
     """

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from peace.core.errors import DataError, nearest
 from peace.core.files import digest, read_json
-from peace.core.storage import is_remote, nearby, opened, place, reaching
+from peace.core.storage import is_remote, local_copy, opened, to_path, translate_errors
 from peace.data.labels import DOUBTFUL
 from peace.data.shards.codec import decode_into
 from peace.data.shards.schema import FORMAT
@@ -49,14 +49,14 @@ class Records:
 class ShardSet:
     """A folder of shards, opened by its _manifest.json."""
 
-    place: Path
+    path: Path
     manifest: dict[str, Any]
 
     @classmethod
     def open(cls, where: Path | str) -> ShardSet:
         """Open the --out directory of `peace preprocess`, or its shards/ folder. Raises DataError."""
-        given = place(where)
-        with reaching(given):
+        given = to_path(where)
+        with translate_errors(given):
             candidates = [folder for folder in (given, given / "shards") if (folder / "_manifest.json").is_file()]
             there = bool(candidates) or given.is_dir()
         if not there:
@@ -117,10 +117,10 @@ class ShardSet:
     def files(self, split: str) -> list[Path]:
         """Parquet files of a split, in a fixed order. Raises DataError for an unknown split or an absent file."""
         if split not in self.splits:
-            raise DataError(f"{self.place} has no split '{split}'{nearest(split, self.splits)}")
-        found = [self.place / item["path"] for item in self.manifest["shards"] if item["path"].startswith(f"{split}/")]
-        with reaching(self.place):
-            there = {file.name for file in self.place.glob(f"{split}/*.parquet")}
+            raise DataError(f"{self.path} has no split '{split}'{nearest(split, self.splits)}")
+        found = [self.path / item["path"] for item in self.manifest["shards"] if item["path"].startswith(f"{split}/")]
+        with translate_errors(self.path):
+            there = {file.name for file in self.path.glob(f"{split}/*.parquet")}
         absent = [file for file in found if file.name not in there]
         if absent:
             raise DataError(f"{len(absent)} shards are gone, first {absent[0]}: run `peace preprocess` again")
@@ -134,7 +134,7 @@ class ShardSet:
         place = {name: index for index, name in enumerate(records.record_id.tolist())}
         absent = [name for name in record_ids if name not in place]
         if absent:
-            raise DataError(f"{len(absent)} records are not in split {split} of {self.place}, first {absent[0]}")
+            raise DataError(f"{len(absent)} records are not in split {split} of {self.path}, first {absent[0]}")
         order = np.array([place[name] for name in record_ids], np.intp)
         return records.select(order)
 
@@ -162,7 +162,7 @@ class ShardSet:
             for row, names in enumerate(column):
                 for name in names:
                     if name not in position:
-                        raise DataError(f"shards in {self.place} hold label {name!r}, which their label set does not")
+                        raise DataError(f"shards in {self.path} hold label {name!r}, which their label set does not")
                     target[row, position[name]] = value
         return target
 
@@ -199,7 +199,7 @@ def _rows(file: Path, record_ids: Sequence[str] | None) -> Any:
 
     try:
         if record_ids is None:
-            with nearby(file) as local:  # most columns are wanted: one stream is faster than many ranges
+            with local_copy(file) as local:  # most columns are wanted: one stream is faster than many ranges
                 return pq.ParquetFile(local).read(columns=list(NEEDED))
         wanted = pa.array(list(record_ids), pa.string())
         groups = []

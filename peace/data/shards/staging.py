@@ -1,7 +1,7 @@
 """Records that lie in an object store, brought to this machine group by group, the next one while one is conditioned.
 
 The reader stays a reader of local files. Into a folder of its own comes each record's header, then what the parsed
-header names, and of each file no more bytes than the header calls for: a file that goes on gets its true length as a
+header names, and of each file no more bytes than the header calls for: a file that continues gets its true length as a
 hole, so that the reader judges it as it would in its own place.
 """
 
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from peace.core.storage import is_empty, place, reaching, scratch
+from peace.core.storage import is_empty, scratch, to_path, translate_errors
 from peace.data.signal.decode import FORMATS, bytes_of
 from peace.data.signal.header import MAX_SAMPLES, Header
 from peace.data.signal.reader import MAX_HEADER_BYTES, read_header
-from peace.data.signal.unreadable import Unreadable
+from peace.data.signal.unreadable import RecordRejected
 
 GROUP = 64  # records
 GROUP_BYTES = 256_000_000  # of signal files, on disk and in memory at a time
@@ -41,7 +41,7 @@ class _Wanted:
     limit: int
 
 
-def brought(rows: Sequence[Row], seconds: float | None = None) -> Iterator[tuple[Row, Path | None]]:
+def staged(rows: Sequence[Row], seconds: float | None = None) -> Iterator[tuple[Row, Path | None]]:
     """Each row, in their order, with a copy of its record that lasts until the next row is asked for.
 
     With `seconds`, of its signal files no more comes than these first seconds take.
@@ -83,7 +83,7 @@ def _one_ahead(items: Iterator[Item]) -> Iterator[Item]:
 
 def _batches(rows: Sequence[Row], folder: Path, seconds: float | None) -> Iterator[list[tuple[Row, Path | None]]]:
     """Rows with their copies, as many at a time as GROUP_BYTES allow. Copies lie in folders beside `folder`."""
-    records = [place(row["path"]) if _is_address(row) else None for row in rows]
+    records = [to_path(row["path"]) if _is_address(row) else None for row in rows]
     copies = [_copy_of(record, Path(f"{folder}-{index}")) for index, record in enumerate(records)]
     pairs = list(zip(records, copies, strict=True))
     _fetch([_header(record, copy) for record, copy in pairs if record is not None and copy is not None])
@@ -139,12 +139,12 @@ def _signal_files(record: Path, copy: Path, seconds: float | None) -> list[_Want
 def _parsed(copy: Path) -> Header | None:
     try:
         return read_header(copy)
-    except Unreadable:
+    except RecordRejected:
         return None  # the reader will say why
 
 
 def _bytes(header: Header, seconds: float | None) -> int:
-    """Bytes that a record's samples take at the most, and a frame more: what is longer shows as longer.
+    """Bytes that a record's samples take at most, and a frame more: what is longer shows as longer.
 
     Where the header does not say how many samples there are, as many as a record may have.
     """
@@ -179,7 +179,7 @@ def _fetch(wanted: Sequence[_Wanted]) -> None:
 def _size(remote: Path) -> int:
     """Bytes of an object, 0 where it is absent."""
     try:
-        with reaching(remote):
+        with translate_errors(remote):
             return remote.stat().st_size
     except FileNotFoundError:
         return 0
@@ -193,7 +193,7 @@ def _can_be(name: str) -> bool:
 def _content(remote: Path, answer: bytes | Exception) -> bytes | None:
     """The bytes that came, None for an absent object."""
     try:
-        with reaching(remote):
+        with translate_errors(remote):
             if isinstance(answer, bytes):
                 return answer
             if is_empty(answer):

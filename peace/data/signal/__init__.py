@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from peace.data.signal.quality_policy import FLAGS
     from peace.data.signal.reader import Recording, read_header, read_record
     from peace.data.signal.texts import flag_text, flag_texts
-    from peace.data.signal.unreadable import REASONS, Unreadable
+    from peace.data.signal.unreadable import REASONS, RecordRejected
 
 __all__ = [
     "FLAGS",
@@ -23,8 +23,8 @@ __all__ = [
     "QUALITY",
     "REASONS",
     "Conditioned",
+    "RecordRejected",
     "Recording",
-    "Unreadable",
     "condition_file",
     "flag_text",
     "flag_texts",
@@ -45,7 +45,7 @@ __getattr__ = lazily(
         "QUALITY": "quality",
         "REASONS": "unreadable",
         "Recording": "reader",
-        "Unreadable": "unreadable",
+        "RecordRejected": "unreadable",
         "condition_file": "condition",
         "flag_text": "texts",
         "flag_texts": "texts",

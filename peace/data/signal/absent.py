@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from peace.config import LeadsConfig, QualityConfig
 from peace.data.signal.leads import LEADS, NINE
-from peace.data.signal.unreadable import Unreadable
+from peace.data.signal.unreadable import RecordRejected
 
 FIRST_CHEST = LEADS.index("V1")
 
@@ -23,7 +23,8 @@ def without_empty_leads(
     """The mask (12,) of the leads of (samples, 12) mV that hold something, and how many chest leads do not.
 
     They are as absent as those of a nine-lead file, and fall under the same rule: leads.require. Where quality.flat
-    lets leads without signal pass, that rule has them. Raises Unreadable (missing_lead) with the names and the remedy.
+    lets leads without signal pass, that rule has them. Raises RecordRejected (missing_lead) with the names and the
+    remedy.
     """
     suspects = [lead for lead, value in enumerate(window[0].tolist()) if value == 0 or value != value]
     empty = [lead for lead in suspects if lead >= FIRST_CHEST and mask[lead] and _is_empty(window[:, lead])]
@@ -35,7 +36,7 @@ def without_empty_leads(
         flat = quality.flat
         if len(empty) <= (max(flat.limit, flat.repair_limit) if flat.action == "repair" else flat.limit):
             return mask, 0
-        raise Unreadable("missing_lead", _refusal(missing))
+        raise RecordRejected("missing_lead", _refusal(missing))
     left = mask.copy()
     left[empty] = 0
     return left, len(empty)

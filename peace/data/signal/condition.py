@@ -25,9 +25,9 @@ from peace.data.signal.kernel import to_microvolts, totals
 from peace.data.signal.leads import LEADS, arrange, choose
 from peace.data.signal.padding import extent
 from peace.data.signal.quality import measure
-from peace.data.signal.quality_policy import AFTER_FILTER, BEFORE_FILTER, FLAGS, PADDING, judge, mend
+from peace.data.signal.quality_policy import AFTER_FILTER, BEFORE_FILTER, FLAGS, PADDING, judge, repair
 from peace.data.signal.reader import Recording, read_record
-from peace.data.signal.unreadable import Unreadable
+from peace.data.signal.unreadable import RecordRejected
 
 Whole = npt.NDArray[np.int64]
 
@@ -69,7 +69,7 @@ def n_samples_of(signal: SignalConfig) -> int:
 def condition_file(
     path: Path, cohort: str, signal: SignalConfig, leads: LeadsConfig, quality: QualityConfig
 ) -> Conditioned:
-    """Read and condition a WFDB record (path without extension, or its .hea). Raises Unreadable with the reason."""
+    """Read and condition a WFDB record (path without extension, or its .hea). Raises RecordRejected with the reason."""
     seconds = signal.seconds + signal.margin_seconds
     recording = read_record(path, seconds)
     if len(recording.samples) < recording.length:  # padding at the beginning takes the place of signal further on
@@ -81,7 +81,7 @@ def condition_file(
 def condition(
     recording: Recording, cohort: str, signal: SignalConfig, leads: LeadsConfig, quality: QualityConfig
 ) -> Conditioned:
-    """Condition a recording: see the module. Raises Unreadable with the reason."""
+    """Condition a recording: see the module. Raises RecordRejected with the reason."""
     recording, notes = _twelve(recording)
     positions, mask = arrange(recording.leads, leads, notes.get("extra_leads", ""))
     rate, samples = recording.rate, recording.samples
@@ -109,7 +109,7 @@ def condition(
     flags = ["padding_cut"] if begin or end < len(samples) else []
     flags += ["zero_lead_masked"] if n_empty else []
     flags += judge(BEFORE_FILTER, values, quality, findings)
-    ordered, mask, repairs, values["repaired_share"] = mend(ordered, n_window, mask, findings, quality)
+    ordered, mask, repairs, values["repaired_share"] = repair(ordered, n_window, mask, findings, quality)
 
     highest_hz = min(recipe.lowpass_hz, HIGHEST_SHARE * signal.rate)
     last, left = reach + len(ordered), reflection(len(ordered), rate)
@@ -145,10 +145,10 @@ def without_leads(record: Conditioned, names: Sequence[str]) -> Conditioned:
 
 def _refuse_short(n_samples: int, rate: float, quality: QualityConfig) -> None:
     if rate < quality.min_rate:
-        raise Unreadable("rate_too_low", f"{rate:g} Hz")
+        raise RecordRejected("rate_too_low", f"{rate:g} Hz")
     seconds = n_samples / rate
     if seconds < quality.min_seconds or n_samples < 2:
-        raise Unreadable("too_short", f"{seconds:g} s")
+        raise RecordRejected("too_short", f"{seconds:g} s")
 
 
 def _stored(recording: Recording, positions: npt.NDArray[np.intp]) -> tuple[list[Rails] | None, float]:

@@ -46,7 +46,7 @@ class Converter:
 
 
 def converter_of(signals: Sequence[SignalLine]) -> Converter:
-    """What the header says of the converter. Raises Unreadable for units that are no voltage."""
+    """What the header says of the converter. Raises RecordRejected for units that are no voltage."""
     return _converter(tuple(signal[SCALING] for signal in signals))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from peace.data.signal.unreadable import Unreadable
+from peace.data.signal.unreadable import RecordRejected
 
 # a pipe without a writer would hold up a plain open; has no effect on plain files
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -22,15 +22,15 @@ _STORES: list[str] = []
 
 @contextmanager
 def opened(path: Path | str, reason: str) -> Iterator[tuple[int, int]]:
-    """Descriptor and size of a plain file. Raises Unreadable with this reason where there is none to be had."""
+    """Descriptor and size of a plain file. Raises RecordRejected with this reason where there is none to be had."""
     try:
         file = _open(path)
     except (OSError, ValueError) as error:
-        raise Unreadable(reason, f"{path}: {getattr(error, 'strerror', None) or error}{_absent(path)}") from None
+        raise RecordRejected(reason, f"{path}: {getattr(error, 'strerror', None) or error}{_absent(path)}") from None
     try:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
-            raise Unreadable(reason, f"{path} is not a plain file")
+            raise RecordRejected(reason, f"{path} is not a plain file")
         yield file, status.st_size
     finally:
         os.close(file)
@@ -51,7 +51,7 @@ def _open(path: Path | str) -> int:
     target = os.path.realpath(path, strict=True)
     folders = (os.path.realpath(os.path.dirname(path)), *_STORES)
     if not any(target.startswith(os.path.join(folder, "")) for folder in folders):
-        raise Unreadable(
+        raise RecordRejected(
             "outside_root",
             f"{path} is a link out of the record's folder, into {os.path.dirname(target)}: copy the file, link the "
             "folder, or name the store that links may lead to: links.stores=[FOLDER]",

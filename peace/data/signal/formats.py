@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from peace.data.signal.unreadable import Unreadable
+from peace.data.signal.unreadable import RecordRejected
 
 SUFFIXES = (".hea", ".dat", ".mat")
 """Endings of a record's own files: what stands before them is the record."""
@@ -47,14 +47,14 @@ MAGIC: tuple[tuple[int, bytes, str], ...] = (
 
 
 def refuse_other_formats(record: Path) -> None:
-    """Raise Unreadable (missing_header) where a record without a header is a file or folder of another kind."""
+    """Raise RecordRejected (missing_header) where a record without a header is a file or folder of another kind."""
     for path in (record, *(record.with_name(record.name + ending) for ending in (".mat",))):
         if path.is_dir():
-            raise Unreadable("missing_header", f"{path} is a folder, not a record: {READ}")
+            raise RecordRejected("missing_header", f"{path} is a folder, not a record: {READ}")
         if path.is_file():
             kind = _kind(path)
             told = f" ({kind[1]}): {kind[2]}" if kind else ": convert it to WFDB, for example with wfdb.wrsamp"
-            raise Unreadable("missing_header", f"{path} is no WFDB record{told}; {READ}")
+            raise RecordRejected("missing_header", f"{path} is no WFDB record{told}; {READ}")
 
 
 def _kind(path: Path) -> tuple[tuple[str, ...], str, str] | None:

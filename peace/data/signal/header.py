@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from peace.data.signal.lead_names import read_name
-from peace.data.signal.unreadable import Unreadable
+from peace.data.signal.unreadable import RecordRejected
 
 MAX_SIGNALS = 256
 MAX_SEGMENTS = 1000
@@ -67,11 +67,11 @@ class SignalLine(NamedTuple):
     def unit_mv(self) -> float:
         """Millivolts in one physical unit of this lead; 1 for a signal in units of its own, such as RESP in Ohm.
 
-        Raises Unreadable where one of the twelve leads is in units that are no voltage.
+        Raises RecordRejected where one of the twelve leads is in units that are no voltage.
         """
         scale = UNITS_MV.get(self.units)
         if scale is None and read_name(self.lead) is not None:
-            raise Unreadable("unknown_units", f"lead {self.lead} is in {self.units!r}")
+            raise RecordRejected("unknown_units", f"lead {self.lead} is in {self.units!r}")
         return 1.0 if scale is None else scale
 
 
@@ -92,19 +92,19 @@ class Header:
 
 
 def parse_header(text: str) -> Header:
-    """Parse the text of a .hea file. Raises Unreadable: bad_header, outside_root.
+    """Parse the text of a .hea file. Raises RecordRejected: bad_header, outside_root.
 
     Only CR and LF end a line, and lines beyond the announced number are not read (header(5)).
     """
     lines = [line.strip() for line in LINE_END.split(text.removeprefix("\ufeff").rstrip(TEXT_END))]
     lines = [line for line in lines if line and not line.startswith("#")]
     if not lines:
-        raise Unreadable("bad_header", "no record line")
+        raise RecordRejected("bad_header", "no record line")
     record, n_segments, n_signals, rate, n_samples = _record_line(lines[0])
     expected = n_signals if n_segments is None else n_segments
     described = lines[1 : expected + 1]
     if len(described) < expected:
-        raise Unreadable("bad_header", f"{expected} lines announced after the first, {len(described)} found")
+        raise RecordRejected("bad_header", f"{expected} lines announced after the first, {len(described)} found")
     if n_segments is not None:
         return Header(record, rate, n_signals, n_samples, (), tuple(map(_segment_line, described)))
     signals, initial = zip(*map(_signal_line, described), strict=True)
@@ -116,16 +116,16 @@ def _record_line(line: str) -> tuple[str, int | None, int, float, int | None]:
     words = line.split()
     name = NAME.fullmatch(words[0])
     if name is None or len(words) < 2 or COUNT.fullmatch(words[1]) is None:
-        raise Unreadable("bad_header", f"record line {line[:80]!r}")
+        raise RecordRejected("bad_header", f"record line {line[:80]!r}")
     n_segments = None if name[2] is None else int(name[2])
     n_signals = int(words[1])
     if not 0 < n_signals <= MAX_SIGNALS or not 0 < (n_segments or 1) <= MAX_SEGMENTS:
-        raise Unreadable("bad_header", f"{n_signals} signals in {n_segments or 1} segments")
+        raise RecordRejected("bad_header", f"{n_signals} signals in {n_segments or 1} segments")
     rate = _rate(words[2]) if len(words) > 2 else DEFAULT_RATE
     n_samples = None
     if len(words) > 3:
         if COUNT.fullmatch(words[3]) is None:
-            raise Unreadable("bad_header", f"number of samples {words[3][:40]!r}")
+            raise RecordRejected("bad_header", f"number of samples {words[3][:40]!r}")
         n_samples = int(words[3]) or None  # 0: unspecified
     return name[1], n_segments, n_signals, rate, n_samples
 
@@ -134,14 +134,14 @@ def _rate(word: str) -> float:
     match = RATE.fullmatch(word)
     rate = float(match[1]) if match else math.nan
     if not 0 < rate <= MAX_RATE:
-        raise Unreadable("bad_header", f"sampling rate {word[:40]!r}")
+        raise RecordRejected("bad_header", f"sampling rate {word[:40]!r}")
     return rate
 
 
 def _segment_line(line: str) -> tuple[str, int]:
     words = line.split()
     if len(words) != 2 or re.fullmatch(r"[-\w]+|~", words[0], re.ASCII) is None or COUNT.fullmatch(words[1]) is None:
-        raise Unreadable("bad_header", f"segment line {line[:80]!r}")
+        raise RecordRejected("bad_header", f"segment line {line[:80]!r}")
     return words[0], int(words[1])
 
 
@@ -149,7 +149,7 @@ def _signal_line(line: str) -> tuple[SignalLine, int]:
     """A lead, and its first sample."""
     words = line.split(maxsplit=8)
     if len(words) < 2:
-        raise Unreadable("bad_header", f"signal line {line[:80]!r}")
+        raise RecordRejected("bad_header", f"signal line {line[:80]!r}")
     _refuse_other_folders(words[0])
     varying = [_whole(word) for word in words[5:7]]  # first sample and checksum: the rest is alike in many records
     checksum = varying[1] if len(varying) > 1 else None
@@ -173,10 +173,10 @@ def _form(word: str) -> tuple[int, int, int, int]:
     """Format, samples a frame, skew and byte offset."""
     match = FORMAT.fullmatch(word)
     if match is None:
-        raise Unreadable("bad_header", f"format {word[:40]!r}")
+        raise RecordRejected("bad_header", f"format {word[:40]!r}")
     per_frame = int(match[2] or 1)
     if not 0 < per_frame <= MAX_FRAME:
-        raise Unreadable("bad_header", f"{per_frame} samples a frame")
+        raise RecordRejected("bad_header", f"{per_frame} samples a frame")
     return int(match[1]), per_frame, int(match[3] or 0), int(match[4] or 0)
 
 
@@ -184,22 +184,22 @@ def _gain(word: str, adc_zero: int) -> tuple[float, int, str, bool]:
     """Gain in steps a unit, baseline (the ADC's zero where none is written), units, and whether a gain is given."""
     match = GAIN.fullmatch(word)
     if match is None:
-        raise Unreadable("bad_header", f"gain {word[:40]!r}")
+        raise RecordRejected("bad_header", f"gain {word[:40]!r}")
     given = float(match[1])
     gain = given or DEFAULT_GAIN
     if not GAIN_RANGE[0] <= abs(gain) <= GAIN_RANGE[1]:
-        raise Unreadable("bad_header", f"gain {word[:40]!r}")
+        raise RecordRejected("bad_header", f"gain {word[:40]!r}")
     return gain, int(match[2]) if match[2] is not None else adc_zero, match[3] or "mV", given != 0
 
 
 def _whole(word: str) -> int:
     digits = word[1:] if word[0] in "+-" else word
     if not (digits.isdecimal() and digits.isascii() and len(digits) <= LONGEST_NUMBER):
-        raise Unreadable("bad_header", f"{word[:40]!r} for a whole number in a signal line")
+        raise RecordRejected("bad_header", f"{word[:40]!r} for a whole number in a signal line")
     return int(word)
 
 
 @lru_cache(maxsize=16)
 def _refuse_other_folders(name: str) -> None:
     if "/" in name or "\\" in name or "\0" in name or name in (".", "..", "-"):
-        raise Unreadable("outside_root", f"signal file {name[:80]!r}")
+        raise RecordRejected("outside_root", f"signal file {name[:80]!r}")

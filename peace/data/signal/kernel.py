@@ -40,7 +40,7 @@ def _both_ways(room: Any, sections: Any, start: Any, gain: float, reach: int) ->
 def filter_both_ways(
     room: Samples, sections: tuple[float, ...], start: tuple[float, ...], gain: float, reach: int
 ) -> Samples:
-    """Zero-phase cascade in place over C-ordered (reach + samples + reach, 12); gives the samples.
+    """Zero-phase cascade in place over C-ordered (reach + samples + reach, 12); returns the samples.
 
     `sections`, `start` and `gain` as peace.data.signal.vectors.sweep takes them. The first and the last `reach` rows
     are room for the odd reflection that continues the ends.
@@ -55,7 +55,7 @@ def filter_both_ways(
 def to_millivolts(digital: Any, missing: int, baseline: Any, factor: Any) -> Any:
     """(samples, leads) integers as mV: (value - baseline) * factor of each lead, NaN for the `missing` value.
 
-    Gives the millivolts and the sum of the integers of each lead.
+    Returns the millivolts and the sum of the integers of each lead.
     """
     n_samples, n_leads = digital.shape
     samples, sums = np.empty((n_samples, n_leads)), np.zeros(n_leads, np.int64)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from peace.config import LeadsConfig
 from peace.data.signal.lead_names import LEADS, lead_index, read_name
-from peace.data.signal.unreadable import Unreadable
+from peace.data.signal.unreadable import RecordRejected
 
 __all__ = ["LEADS", "NINE", "Chosen", "arrange", "choose", "lead_index"]
 
@@ -50,8 +50,8 @@ class Chosen:
 def choose(names: tuple[str, ...]) -> Chosen | None:
     """What is taken of a recording with these names; None where it is all of it, as it is.
 
-    A lead that stands there the right way up is preferred to its copy upside down. Raises Unreadable (duplicate_lead)
-    where two columns claim one lead.
+    A lead that stands there the right way up is preferred to its copy upside down. Raises RecordRejected
+    (duplicate_lead) where two columns claim one lead.
     """
     meant = [read_name(name) for name in names]
     upright = {item.lead for item in meant if item is not None and not item.turned}
@@ -82,7 +82,7 @@ def _refuse_twice(names: Sequence[str], columns: Sequence[int], leads: Sequence[
     for lead in sorted(set(leads)):
         claims = [names[column] for column, claimed in zip(columns, leads, strict=True) if claimed == lead]
         if len(claims) > 1:
-            raise Unreadable("duplicate_lead", f"{LEADS[lead]} is claimed by {told(claims)}")
+            raise RecordRejected("duplicate_lead", f"{LEADS[lead]} is claimed by {told(claims)}")
 
 
 def _derivation(leads: Sequence[int]) -> tuple[tuple[int, ...], npt.NDArray[np.float64] | None]:
@@ -105,7 +105,7 @@ def arrange(
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.uint8]]:
     """Where each chosen lead belongs: (position in LEADS of each column, mask (12,) of the leads present), read-only.
 
-    `others` is told with what is missing. Raises Unreadable (missing_lead).
+    `others` is told with what is missing. Raises RecordRejected (missing_lead).
     """
     return _arranged(tuple(names), config.require, others)
 
@@ -118,7 +118,7 @@ def _arranged(names: tuple[str, ...], require: int, others: str) -> tuple[npt.ND
     mask[positions] = 1
     missing = [name for name in (LEADS if require == 12 else NINE) if not mask[LEADS.index(name)]]
     if missing:
-        raise Unreadable("missing_lead", ", ".join(missing) + (f" ({others})" if others else ""))
+        raise RecordRejected("missing_lead", ", ".join(missing) + (f" ({others})" if others else ""))
     positions.setflags(write=False)
     mask.setflags(write=False)
     return positions, mask

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from peace.config import QualityConfig
 from peace.data.signal.quality import Findings
 from peace.data.signal.texts import flag_text
-from peace.data.signal.unreadable import Unreadable
+from peace.data.signal.unreadable import RecordRejected
 
 # What the column `flags` of a shard may hold, in the order in which it holds them.
 FLAGS: dict[str, str] = {
@@ -75,7 +75,7 @@ AFTER_FILTER = (Rule("clipped", "clipped", "clipped_share"),)
 def judge(
     rules: Sequence[Rule], values: Mapping[str, float], config: QualityConfig, findings: Findings | None = None
 ) -> list[str]:
-    """The flags of limits passed by a record that is kept as it is. Raises Unreadable where one rules it out.
+    """The flags of limits passed by a record that is kept as it is. Raises RecordRejected where one rules it out.
 
     `findings` are needed where leads at the rail may be masked. What is not known (NaN) passes no limit.
     """
@@ -87,7 +87,7 @@ def judge(
         if policy.action == "keep":
             kept.append(rule.reason)
         elif policy.action == "reject" or _extent(rule, value, findings) > policy.repair_limit:
-            raise Unreadable(rule.reason, flag_text(rule.reason, value))
+            raise RecordRejected(rule.reason, flag_text(rule.reason, value))
     return kept
 
 
@@ -96,7 +96,7 @@ def _extent(rule: Rule, value: float, findings: Findings | None) -> float:
     return float(findings.saturated.sum()) if findings and rule.section == "saturated" else value
 
 
-def mend(
+def repair(
     ordered: npt.NDArray[np.float64],
     n_window: int,
     mask: npt.NDArray[np.uint8],
@@ -105,8 +105,8 @@ def mend(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8], list[str], float]:
     """Mend a (samples, 12) recording that passed `judge`, in place, so that no missing sample is left.
 
-    `findings` are those of its first `n_window` samples. Gives the samples, up to the first gap behind the window; the
-    mask of the leads that are left; flags; and the largest share of the window that was filled in any lead.
+    `findings` are those of its first `n_window` samples. Returns the samples, up to the first gap behind the window;
+    the mask of the leads that are left; flags; and the largest share of the window that was filled in any lead.
     """
     mask, flags = _without_dead_leads(mask, findings, config)
     ordered[:, mask == 0] = 0.0
@@ -134,7 +134,7 @@ def _without_dead_leads(
         dead = dead | findings.saturated
     left = np.where(dead, 0, mask).astype(np.uint8)
     if not left.any():
-        raise Unreadable("flat_lead", "no lead is left")
+        raise RecordRejected("flat_lead", "no lead is left")
     return left, flags
 
 
@@ -145,7 +145,7 @@ def _until_next_gap(ordered: npt.NDArray[np.float64], n_window: int) -> npt.NDAr
 
 
 def _fill_gaps(window: npt.NDArray[np.float64]) -> float:
-    """Fill missing samples in place, linearly between neighbours; gives the largest share filled in any lead."""
+    """Fill missing samples in place, linearly between neighbours; returns the largest share filled in any lead."""
     missing = np.isnan(window)
     times = np.arange(len(window))
     for lead in np.flatnonzero(missing.any(axis=0)):

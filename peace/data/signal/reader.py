@@ -22,7 +22,7 @@ from peace.data.signal.formats import SUFFIXES, refuse_other_formats
 from peace.data.signal.header import MAX_SAMPLES, Header, SignalLine, parse_header
 from peace.data.signal.kernel import to_millivolts
 from peace.data.signal.lead_names import read_name
-from peace.data.signal.unreadable import Unreadable
+from peace.data.signal.unreadable import RecordRejected
 from peace.data.signal.wfdb_fallback import common_frame, frames_of, read_through_wfdb
 
 MAX_HEADER_BYTES = 1_000_000
@@ -49,7 +49,7 @@ class Recording:
 def read_record(path: Path, seconds: float | None = None) -> Recording:
     """Read a record, or its first `seconds`.
 
-    `path` is the record without extension, or its .hea, .dat or .mat file. Raises Unreadable with the reason.
+    `path` is the record without extension, or its .hea, .dat or .mat file. Raises RecordRejected with the reason.
     """
     record = path.with_suffix("") if path.suffix in SUFFIXES else path
     header = read_header(record)
@@ -57,17 +57,20 @@ def read_record(path: Path, seconds: float | None = None) -> Recording:
 
 
 def read_header(record: Path) -> Header:
-    """Parse the header of a record (path without extension). Raises Unreadable as parse_header, or missing_header."""
+    """Parse the header of a record (path without extension).
+
+    Raises RecordRejected as parse_header, or missing_header.
+    """
     place = f"{record}.hea"
     if not os.path.lexists(place):
         refuse_other_formats(record)
     with opened(place, "missing_header") as (file, size):
         if size > MAX_HEADER_BYTES:
-            raise Unreadable("bad_header", f"{place} has {size} bytes")
+            raise RecordRejected("bad_header", f"{place} has {size} bytes")
         try:
             content = read(file, size).tobytes()
         except OSError as error:
-            raise Unreadable("missing_header", f"{place}: {error.strerror}") from None
+            raise RecordRejected("missing_header", f"{place}: {error.strerror}") from None
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
@@ -95,7 +98,7 @@ def _wanted(length: int, rate: float, seconds: float | None) -> int:
 
 def _refuse_too_large(values: int) -> None:
     if values > MAX_SAMPLES:
-        raise Unreadable("too_large", f"{values} values of all leads together; a call reads {MAX_SAMPLES} at most")
+        raise RecordRejected("too_large", f"{values} values of all leads together; a call reads {MAX_SAMPLES} at most")
 
 
 def _is_plain(signals: tuple[SignalLine, ...]) -> bool:
@@ -124,9 +127,9 @@ def _read_plain(folder: Path, header: Header, seconds: float | None) -> Recordin
         try:
             raw = read(file, needed, first.offset)
         except OSError as error:
-            raise Unreadable("unreadable_signal", f"{first.file}: {error.strerror or error}") from None
+            raise RecordRejected("unreadable_signal", f"{first.file}: {error.strerror or error}") from None
     if len(raw) < needed:
-        raise Unreadable("truncated_signal", f"{first.file} gave {len(raw)} of {needed} bytes")
+        raise RecordRejected("truncated_signal", f"{first.file} gave {len(raw)} of {needed} bytes")
     # a frame holds all values of the first lead, then all of the second
     frame = decode(raw, first.format, values).reshape(frames, n_leads, per_frame).swapaxes(1, 2)
     digital = frame.reshape(-1, n_leads)[:wanted]
@@ -156,16 +159,16 @@ def _checked_length(held: int, header: Header) -> int:
     if header.n_samples is None:
         length = max(values_in(first.format, held), 0) // frame
         if length == 0:
-            raise Unreadable("zero_length", f"{first.file} is empty")
+            raise RecordRejected("zero_length", f"{first.file} is empty")
         return length
     needed = bytes_of(first.format, header.n_samples * frame)
     if held < needed:
-        raise Unreadable("truncated_signal", f"{first.file} holds {max(held, 0)} of {needed} bytes")
+        raise RecordRejected("truncated_signal", f"{first.file} holds {max(held, 0)} of {needed} bytes")
     if header.surplus:
         announced, described = len(header.signals), len(header.signals) + header.surplus
         if held == bytes_of(first.format, header.n_samples * described * first.per_frame):
             told = f"{announced} signals announced, {described} described, and {first.file} holds {described}"
-            raise Unreadable("bad_header", told)
+            raise RecordRejected("bad_header", told)
     return header.n_samples
 
 
@@ -176,7 +179,7 @@ def _read_segments(record: Path, header: Header, seconds: float | None) -> Recor
     """
     length = sum(samples for _, samples in header.segments)
     if length != (header.n_samples or length) or length == 0:
-        raise Unreadable("bad_header", f"{header.n_samples} samples announced, {length} in segments")
+        raise RecordRejected("bad_header", f"{header.n_samples} samples announced, {length} in segments")
     frames = _wanted(length, header.rate, seconds)
     _refuse_too_large(frames * header.n_signals)
     parts, start, factors = [], 0, set()
@@ -188,9 +191,9 @@ def _read_segments(record: Path, header: Header, seconds: float | None) -> Recor
         start += samples
     leads = tuple(dict.fromkeys(lead for _, part in parts for lead in part.leads))
     if len(leads) > header.n_signals or not leads:
-        raise Unreadable("bad_header", f"{header.n_signals} leads announced, {len(leads)} in segments")
+        raise RecordRejected("bad_header", f"{header.n_signals} leads announced, {len(leads)} in segments")
     if len(factors) > 1:
-        raise Unreadable("bad_header", f"segments with {sorted(factors)} values a frame")
+        raise RecordRejected("bad_header", f"segments with {sorted(factors)} values a frame")
     factor = factors.pop()
     together = np.full((frames * factor, len(leads)), np.nan)
     for start, part in parts:
@@ -208,9 +211,9 @@ def _segment(record: Path, whole: Header, samples: int, seconds: float) -> tuple
     header = read_header(record)
     names = {item.lead for item in header.signals}
     if header.segments or header.rate != whole.rate or not len(names) == len(header.signals) <= whole.n_signals:
-        raise Unreadable("bad_header", f"segment {record.name} does not go with the record")
+        raise RecordRejected("bad_header", f"segment {record.name} does not go with the record")
     part = _read_single(record, header, min(samples / whole.rate, seconds))
     factor = round(part.rate / whole.rate)
     if part.length < samples * factor:
-        raise Unreadable("bad_header", f"segment {record.name} is shorter than announced")
+        raise RecordRejected("bad_header", f"segment {record.name} is shorter than announced")
     return part, factor

@@ -126,8 +126,8 @@ def _compare(samples: Any, begin: int, end: int, state: Any) -> None:
 def survey(samples: Any, rail: float, block: int, probe: Any) -> Any:
     """One look at C-ordered (samples, 12) in mV, missing values (NaN) counting as 0 in sums.
 
-    Gives the figures (8, 12): lowest, highest, largest change from one sample to the next, missing samples, samples at
-    or beyond the rail, the sum of the last block, and the sums weighted by each row of `probe` (2, samples); the
+    Returns the figures (8, 12): lowest, highest, largest change from one sample to the next, missing samples, samples
+    at or beyond the rail, the sum of the last block, and the sums weighted by each row of `probe` (2, samples); the
     standard deviation (12,) of the means of whole blocks of `block` samples, NaN for less than two; the peak to peak
     (12,) that a quarter of the blocks exceed, which neither a slow baseline nor a single artefact moves; and how the
     leads contradict each other (3,): the mean square of I + III - II, the largest departure of aVR, aVL and aVF from

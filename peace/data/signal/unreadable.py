@@ -40,7 +40,7 @@ REASONS: dict[str, str] = {
 }
 
 
-class Unreadable(PeaceError):
+class RecordRejected(PeaceError):
     """A recording that is left out. `reason` is a key of REASONS, `detail` says what was found where."""
 
     def __init__(self, reason: str, detail: str = "") -> None:

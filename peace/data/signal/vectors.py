@@ -28,7 +28,7 @@ _CONTRACT = ("contract",)
 def loop(builder: Any, count: Any, initial: Sequence[Any], turn: Callable[[Any, Sequence[Any]], Sequence[Any]]) -> Any:
     """Emit a loop of `count` turns, at least one. `turn(index, states)` emits one and gives the states that follow.
 
-    Gives the states after the last turn.
+    Returns the states after the last turn.
     """
     before, body, after = builder.block, builder.append_basic_block("turn"), builder.append_basic_block("done")
     builder.branch(body)

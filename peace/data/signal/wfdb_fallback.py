@@ -19,7 +19,7 @@ from peace.data.signal.decode import FORMATS, bytes_of, values_in
 from peace.data.signal.files import plain_file
 from peace.data.signal.header import Header, SignalLine
 from peace.data.signal.lead_names import read_name
-from peace.data.signal.unreadable import Unreadable
+from peace.data.signal.unreadable import RecordRejected
 
 FALLBACK_FORMATS = frozenset({8, 310, 311, 508, 516, 524}) | FORMATS
 PREFIX = "peace-wfdb-"
@@ -36,18 +36,18 @@ def common_frame(header: Header) -> int:
 def frames_of(folder: Path, header: Header) -> int:
     """Frames of a record of one segment whose files lie in `folder`, by the header, or else by the files.
 
-    Raises Unreadable where a file cannot hold them.
+    Raises RecordRejected where a file cannot hold them.
     """
     held = [_frames_held(folder / name, items, header.n_samples) for name, items in _by_file(header).items()]
     known = [frames for frames in held if frames is not None]
     found = min(known, default=None) if header.n_samples is None else header.n_samples
     if found is None:
-        raise Unreadable("bad_header", "no number of samples, and a format whose files do not tell it")
+        raise RecordRejected("bad_header", "no number of samples, and a format whose files do not tell it")
     if found == 0:
-        raise Unreadable("zero_length", "the signal files are empty")
+        raise RecordRejected("zero_length", "the signal files are empty")
     for item in header.signals:
         if item.skew > found:
-            raise Unreadable("bad_header", f"skew of {item.skew} samples")
+            raise RecordRejected("bad_header", f"skew of {item.skew} samples")
     return found
 
 
@@ -55,14 +55,14 @@ def _frames_held(place: Path, items: Sequence[SignalLine], announced: int | None
     """Whole frames in a file with these signals; None for a format that does not tell."""
     first, frame = items[0], sum(item.per_frame for item in items)
     if len({(item.format, item.offset) for item in items}) > 1:
-        raise Unreadable("bad_header", f"several formats in {place.name}")
+        raise RecordRejected("bad_header", f"several formats in {place.name}")
     if first.format not in FALLBACK_FORMATS:
-        raise Unreadable("unsupported_format", f"WFDB format {first.format}")
+        raise RecordRejected("unsupported_format", f"WFDB format {first.format}")
     size = max(plain_file(place, "missing_signal")[1] - first.offset, 0)
     if first.format not in FORMATS:
         return None
     if announced is not None and size < (needed := bytes_of(first.format, announced * frame)):
-        raise Unreadable("truncated_signal", f"{place.name} holds {size} of {needed} bytes")
+        raise RecordRejected("truncated_signal", f"{place.name} holds {size} of {needed} bytes")
     return values_in(first.format, size) // frame
 
 
@@ -72,14 +72,14 @@ def read_through_wfdb(
     """The first `frames` of a record of `n_frames`: (frames * per_frame, leads) in mV, NaN where a value is missing.
 
     A signal with another number of values a frame than `per_frame` is averaged over each frame, and repeated.
-    Raises Unreadable with the reason.
+    Raises RecordRejected with the reason.
     """
     with tempfile.TemporaryDirectory(prefix=PREFIX) as place:
         _write_header(Path(place), folder, header, n_frames)
         columns = _read(Path(place) / "r", frames)
     counts = [item.per_frame * frames for item in header.signals]
     if columns is None or [len(column) for column in columns] != counts:
-        raise Unreadable("unreadable_signal", "not the samples that the header announces")
+        raise RecordRejected("unreadable_signal", "not the samples that the header announces")
     samples = np.empty((frames * per_frame, len(columns)))
     for at, (item, column) in enumerate(zip(header.signals, columns, strict=True)):
         values = column
@@ -111,7 +111,7 @@ def _read(record: Path, frames: int) -> Sequence[npt.NDArray[np.float64]] | None
         try:
             found = wfdb.rdrecord(str(record), sampto=frames, smooth_frames=False).e_p_signal
         except Exception as error:
-            raise Unreadable("unreadable_signal", f"{type(error).__name__}: {error}"[:300]) from None
+            raise RecordRejected("unreadable_signal", f"{type(error).__name__}: {error}"[:300]) from None
     return None if found is None else [np.asarray(column, np.float64) for column in found]
 
 

@@ -1,1 +1,1 @@
-"""Sweeps without Ray: search spaces as files, the ledger of trials, and what a page says about them."""
+"""Sweeps without Ray: search spaces as files, the store of trials, and what a page says about them."""

@@ -89,7 +89,7 @@ class Scheduler(Section):
 
     name: Literal["asha", "plain"] = "plain"
     grace: int = Field(1, gt=0, description="epochs before a trial may be stopped")
-    reduction: float = Field(2.0, gt=1, description="one in so many trials goes on from each rung to the next")
+    reduction: float = Field(2.0, gt=1, description="one in so many trials resumes from each rung to the next")
 
 
 class Budget(Section):

@@ -1,4 +1,4 @@
-"""The ledger of a sweep: one folder a trial, written before the trial begins and closed when it has ended.
+"""The store of a sweep: one folder a trial, written before the trial begins and closed when it has ended.
 
 trials/0003/trial.json   number, parameters, status, value, curve, error: all that a restart or a report needs
 trials/0003/...          what its training leaves
@@ -50,11 +50,11 @@ class Trial:
         return self.status in ("finished", "stopped") and self.value is not None
 
 
-class Ledger:
+class TrialStore:
     """All trials of a sweep, in memory and on disk. One process writes it: the sweep's."""
 
     def __init__(self, place: Path, mode: str = "max") -> None:
-        self.place = place
+        self.path = place
         self.mode = mode
         self.trials: dict[int, Trial] = {}
         for file in sorted(place.glob("[0-9]*/trial.json")):
@@ -64,7 +64,7 @@ class Ledger:
 
     def folder(self, number: int) -> Path:
         """Where a trial writes."""
-        return self.place / f"{number:04d}"
+        return self.path / f"{number:04d}"
 
     def begin(self, parameters: Mapping[str, Any], draw: int | None = None) -> Trial:
         """Enter a new trial."""
@@ -76,7 +76,7 @@ class Ledger:
         return self._write(replace(self.trials[number], status="open", error=None, failures=0))
 
     def lose_try(self, number: int) -> int:
-        """Note that an open trial died and may run again; gives how often it has died."""
+        """Note that an open trial died and may run again; returns how often it has died."""
         return self._write(replace(self.trials[number], failures=self.trials[number].failures + 1)).failures
 
     def close(self, number: int, status: Status, curve: Mapping[int, float], **values: Any) -> Trial:
@@ -98,7 +98,7 @@ class Ledger:
         return [trial for _, trial in sorted(self.trials.items()) if trial.status in states]
 
     def _write(self, trial: Trial) -> Trial:
-        write_json(self.place / trial.name / "trial.json", asdict(trial))
+        write_json(self.path / trial.name / "trial.json", asdict(trial))
         self.trials[trial.number] = trial
         return trial
 

@@ -24,7 +24,7 @@ AUDIT_ROWS = 30
 def write_index_report(
     out: Path, table: pa.Table, audit: pd.DataFrame, labels: LabelSet, result: Mapping[str, Any]
 ) -> Path:
-    """Write report.json and report.html into `out`; gives the page.
+    """Write report.json and report.html into `out`; returns the page.
 
     `table`: the manifest; `audit`: the label audit; `result`: the counts of result.json.
     """

@@ -52,12 +52,12 @@ def read_rows(shards: ShardSet) -> Rows:
     masks, heights = [np.zeros((0, len(LEADS)), np.uint8)], [np.zeros((0, len(LEADS)), np.float32)]
     files = []
     for item in progress(shards.manifest["shards"], "read the shards' columns", unit="shard"):
-        with opened(shards.place / item["path"]) as source:
+        with opened(shards.path / item["path"]) as source:
             table = pq.read_table(source, columns=[*PLAIN, *QUALITY, *TENSORS], partitioning=None)
         masks.append(table["lead_mask"].combine_chunks().to_numpy_ndarray())
         heights.append(table["peak_to_peak_mv"].combine_chunks().to_numpy_ndarray())
         tables.append(table.drop_columns(list(TENSORS)))
-        files.append((shards.place / item["path"], len(table)))
+        files.append((shards.path / item["path"], len(table)))
     empty = schema().empty_table().select([*PLAIN, *QUALITY])
     return Rows(
         pa.concat_tables(tables) if tables else empty, np.concatenate(masks), np.concatenate(heights), tuple(files)

@@ -26,7 +26,7 @@ VERSION = 1
 def write_shard_report(
     out: Path, manifests: Sequence[Path], records: pd.DataFrame, labels: LabelSet, strips: int
 ) -> Path:
-    """Write report.json and report.html into `out`, the folder of finished shards; gives the page.
+    """Write report.json and report.html into `out`, the folder of finished shards; returns the page.
 
     `manifests` are those of `peace index`, `records` their kept rows (record_id, cohort, path), `strips` how many
     kept and how many rejected records of each cohort are drawn. A report of the same shards and rejects stays.

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 
 from peace.core.storage import opened
 from peace.data.shards.codec import decode_signals
-from peace.data.shards.staging import brought
-from peace.data.signal import LEADS, REASONS, Unreadable, lead_index, read_header, read_record
+from peace.data.shards.staging import staged
+from peace.data.signal import LEADS, REASONS, RecordRejected, lead_index, read_header, read_record
 from peace.data.signal.units import to_mv
 from peace.reports.data.numbers import distribution, label_flags
 from peace.reports.data.shard_numbers import Rows
@@ -89,10 +89,10 @@ def header_numbers(table: pa.Table, paths: Mapping[str, str]) -> dict[str, Any]:
     rates: dict[str, int] = {}
     leads: dict[str, int] = {}
     seconds, unread = [], 0
-    for row, copy in brought([{"path": paths[name]} for name in ids if name in paths]):
+    for row, copy in staged([{"path": paths[name]} for name in ids if name in paths]):
         try:
             header = read_header(copy or Path(row["path"]))
-        except Unreadable:
+        except RecordRejected:
             unread += 1
             continue
         rates[f"{header.rate:g}"] = rates.get(f"{header.rate:g}", 0) + 1
@@ -152,9 +152,9 @@ def _person(row: Mapping[str, Any]) -> str:
 def _rejected(row: Mapping[str, Any]) -> Strip | None:
     """A reject as it lies on disk, the median of each lead taken off; None where nothing can be read."""
     try:
-        for _, copy in brought([row]):
+        for _, copy in staged([row]):
             return _raw_strip(row, copy or Path(row["path"]))
-    except Unreadable:
+    except RecordRejected:
         pass
     return None
 

@@ -102,7 +102,7 @@ class Task(nn.Module):
         return {name: parameter.detach().clone().contiguous() for name, parameter in self._learned()}
 
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from `training_state()`, be it of a task with more objectives; nothing to do without a side.
+        """Resume from `training_state()`, be it of a task with more objectives; nothing to do without a side.
 
         Raises DataError where tensors are missing, or are those of another text encoder or width.
         """

@@ -37,10 +37,10 @@ class EarlyFusion(Task):
     ) -> StepLosses:
         """One pass over both; the ECG alone where the text is hidden."""
         query = self.classifier.query
-        memory = query.remember(tokens_bnd)
+        memory = query.project_kv(tokens_bnd)
         axes = self.side.composer(target_bk, age_days_b) + self.side.axis_kind
         hidden = hide_text(len(target_bk), self, tokens_bnd.device)
-        fused = query.answer(memory, query.remember(axes), hidden[:, None].expand(-1, axes.shape[1]))
+        fused = query.decode(memory, query.project_kv(axes), hidden[:, None].expand(-1, axes.shape[1]))
         loss = classification_loss(fused, target_bk)
         return StepLosses(loss, loss.detach(), fused.detach().float())
 

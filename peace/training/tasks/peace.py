@@ -70,18 +70,18 @@ class PeaceTask(Task):
     ) -> StepLosses:
         """The pass with axis tokens gives a loss and no logits: it has seen the labels."""
         query = self.classifier.query
-        memory = query.remember(tokens_bnd)
+        memory = query.project_kv(tokens_bnd)
         axes = self.side.composer(target_bk, age_days_b)
         parts: dict[str, Tensor] = {}
         if self.objective.knowledge_weight > 0:
             marked, hidden = self.side.memory(axes)
-            logits, knowing = query.answer_twice(memory, query.remember(marked), hidden)
+            logits, knowing = query.decode_paired(memory, query.project_kv(marked), hidden)
             total = classification = classification_loss(logits, target_bk)
             knowledge = classification_loss(knowing, target_bk)
             total = total + self.objective.knowledge_weight * knowledge
             parts["knowledge"] = knowledge.detach()
         else:
-            logits = query.answer(memory)
+            logits = query.decode(memory)
             total = classification = classification_loss(logits, target_bk)
         if self.objective.contrastive_weight > 0:
             contrastive = self.side.contrastive_loss(tokens_bnd, axes, target_bk)

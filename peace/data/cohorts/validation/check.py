@@ -12,7 +12,7 @@ from peace.core.storage import is_remote
 from peace.data.cohorts import COHORTS, check_folder
 from peace.data.cohorts.outcome import Account, index_tree
 from peace.data.cohorts.validation import cohorts
-from peace.data.cohorts.validation.issues import Departure, Departures
+from peace.data.cohorts.validation.issues import Departures, Issue
 from peace.data.cohorts.validation.records import check_records
 from peace.data.labels import LabelSet
 
@@ -24,7 +24,7 @@ CHECKS: dict[str, Callable[[Departures, Path, LabelSet, Config], cohorts.Promise
 
 
 @dataclass(frozen=True)
-class Contract:
+class ValidationReport:
     """What was looked at, and what departs."""
 
     cohort: str
@@ -34,7 +34,7 @@ class Contract:
     """Headers that were read."""
     counts: dict[str, int]
     """Kind of departure -> how often it was met, most frequent first."""
-    departures: tuple[Departure, ...]
+    issues: tuple[Issue, ...]
     """The first LISTED of each kind."""
     account: Account | None = None
     """What `peace index` counts, where it can read the tree."""
@@ -54,7 +54,7 @@ def check_tree(
     config: Config,
     every_header: bool = False,
     settled: Mapping[str, str] | None = None,
-) -> Contract:
+) -> ValidationReport:
     """Check a cohort's tree, and what `peace index` makes of it; `settled` patients are those of --keep-splits.
 
     A sample of the headers is read, or every one. Raises ConfigError for a remote tree.
@@ -67,7 +67,7 @@ def check_tree(
         check_folder(cohort, root)
     except DataError as error:
         found.add("tree", str(root), None, str(error).removeprefix(f"{root} "))
-        return Contract(cohort, 0, 0, dict(found.counts), tuple(found.listed))
+        return ValidationReport(cohort, 0, 0, dict(found.counts), tuple(found.listed))
     promised = CHECKS[cohort](found, root, labels, config)
     records = headers = 0
     if promised is not None:
@@ -86,4 +86,6 @@ def check_tree(
     if refusal is not None:
         found.add("refused", str(root), None, refusal)
         found.listed.insert(0, found.listed.pop())  # the verdict stands before what led to it
-    return Contract(cohort, records, headers, dict(found.counts.most_common()), tuple(found.listed), account, warning)
+    return ValidationReport(
+        cohort, records, headers, dict(found.counts.most_common()), tuple(found.listed), account, warning
+    )

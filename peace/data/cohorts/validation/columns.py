@@ -18,7 +18,7 @@ DATE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 
 
 class Checked:
-    """A table of a tree, with the departures that its columns are checked into."""
+    """A table of a tree, with the issues that its columns are checked into."""
 
     def __init__(self, found: Departures, name: str, frame: pd.DataFrame) -> None:
         self.found, self.name, self.frame = found, name, frame
@@ -63,7 +63,7 @@ class Checked:
         self.flag("date", column, bad, lambda value: f"{column} {value} is not a date such as 2022-09-03 03:31:50")
 
     def paths(self, column: str, folder: str = "") -> npt.NDArray[np.bool_]:
-        """Every cell is a file inside the tree, and no other row's; gives the (rows,) flags of those.
+        """Every cell is a file inside the tree, and no other row's; returns the (rows,) flags of those.
 
         The frame has the paths as the reader takes them: tidied, without the `folder` that the column leaves out.
         """

@@ -50,7 +50,7 @@ KINDS: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Departure:
+class Issue:
     """One departure: where, of which kind, and what was found."""
 
     kind: str
@@ -65,11 +65,11 @@ class Departure:
 
 
 class Departures:
-    """All departures counted by kind, and the first LISTED of each kind in full."""
+    """All issues counted by kind, and the first LISTED of each kind in full."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self.listed: list[Departure] = []
+        self.listed: list[Issue] = []
 
     def add(self, kind: str, file: str, line: int | None, what: str) -> None:
         """Note one."""
@@ -77,7 +77,7 @@ class Departures:
             raise KeyError(kind)
         self.counts[kind] += 1
         if self.counts[kind] <= LISTED:
-            self.listed.append(Departure(kind, file, line, what))
+            self.listed.append(Issue(kind, file, line, what))
 
     def rows(
         self, kind: str, file: str, frame: pd.DataFrame, bad: pd.Series, column: str, told: Callable[[str], str]

@@ -13,7 +13,7 @@ import pandas as pd
 
 from peace.core.progress import progress
 from peace.data.cohorts.validation.issues import Departures
-from peace.data.signal import LEADS, NINE, Unreadable, lead_index, read_header
+from peace.data.signal import LEADS, NINE, RecordRejected, lead_index, read_header
 from peace.data.signal.decode import FORMATS, bytes_of
 from peace.data.signal.header import Header
 
@@ -41,7 +41,7 @@ class Expected:
 def check_records(
     found: Departures, root: Path, table: tuple[str, pd.DataFrame], expected: Sequence[Expected], every: bool
 ) -> int:
-    """Look for every recording's files, and read the headers of SAMPLE of them, or of all; gives how many were read.
+    """Look for every recording's files, and read the headers of SAMPLE of them, or of all; returns how many were read.
 
     `table` is the name of the cohort's table and its rows, of which `expected` tells.
     """
@@ -56,8 +56,8 @@ def check_records(
     chosen = list(range(len(there)))
     if not every and len(there) > SAMPLE:
         chosen = [round(at) for at in np.linspace(0, len(there) - 1, SAMPLE)]
-    for departures in _each(lambda at: check_header(root, there[at]), chosen, "read headers"):
-        found.merge(departures)
+    for issues in _each(lambda at: check_header(root, there[at]), chosen, "read headers"):
+        found.merge(issues)
     return len(chosen)
 
 
@@ -67,7 +67,7 @@ def check_header(root: Path, expected: Expected) -> list[Found]:
     lines = _content_lines(record.with_name(record.name + ".hea"))
     try:
         header = read_header(record)
-    except Unreadable as refusal:
+    except RecordRejected as refusal:
         return [("header", name, lines[0] if lines else None, f"{refusal.reason}: {refusal.detail}")]
     found: list[Found] = []
     if header.record != record.name:

@@ -38,7 +38,7 @@ from peace.core.storage import is_remote, translate_errors
 if TYPE_CHECKING:
     from peace.models import EcgClassifier
 
-FORMAT = 2
+FORMAT = 3
 WEIGHTS_FILE = "model.safetensors"
 META_FILE = "checkpoint.json"
 INFERENCE_FILES = (WEIGHTS_FILE, META_FILE, "config.yaml")

@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -284,10 +285,9 @@ def test_the_slurm_script(tmp_path: Path) -> None:
 
 def test_the_cloud_file_is_what_ray_up_takes() -> None:
     import jsonschema
-    import ray
 
     config = yaml.safe_load((CLUSTER / "cloud" / "aws.yaml").read_text())
-    schema = json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text())
+    schema = json.loads((files("ray.autoscaler") / "ray-schema.json").read_text())
     jsonschema.validate(config, schema)
     with pytest.raises(jsonschema.ValidationError, match="max_wrkers"):
         jsonschema.validate({**config, "max_wrkers": 2}, schema)

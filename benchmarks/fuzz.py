@@ -2,10 +2,12 @@
 
     python benchmarks/fuzz.py --mutations 2000 --seed 1 --json fuzz.json
 
-Each mutation goes through `read_cohort` and `build_part`, as in `peace index` and `peace preprocess`. It must end kept,
-rejected with a reason, or (a table) in one line of DataError; without a crash, within SECONDS and MEGABYTES (see
-fuzz_child.py), and without a file opened outside the tree. What does not is a finding, printed with its number
-(--only NUMBER makes it again). Now and then an undamaged record goes through, and must come out bit for bit. Exit
+Each mutation goes through `index_tree` and `build_part`, as in `peace index` and `peace preprocess`. It must end kept,
+rejected with a reason, or (a table) in one line of DataError; without a crash, with every row accounted for, never as
+a success that keeps nothing, within SECONDS and MEGABYTES (see fuzz_child.py), and without a file opened outside the
+tree. What does not is a finding, printed with its number (--only NUMBER makes it again). Now and then an undamaged
+record goes through, and must come out bit for bit. Some mutations are writings that mean something (fuzz_writings.py):
+what vendors, editors and spreadsheets make of sound files. Exit
 code 1 where there are findings.
 """
 
@@ -26,7 +28,9 @@ from typing import Any
 from fuzz_records import RECORDS
 from fuzz_tables import TABLES
 from fuzz_templates import write_templates, write_trees
+from fuzz_writings import RECORD_WRITINGS, TABLE_WRITINGS
 
+RECORDS, TABLES = {**RECORDS, **RECORD_WRITINGS}, {**TABLES, **TABLE_WRITINGS}
 SECONDS = 10.0
 CONTROL_EVERY = 50
 TABLE_SHARE = 0.25

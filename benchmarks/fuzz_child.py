@@ -19,13 +19,12 @@ import pyarrow.parquet as pq
 
 from peace.config import load_config
 from peace.core.errors import DataError
-from peace.data.cohorts import read_cohort
 from peace.data.cohorts.manifest import manifest_table
+from peace.data.cohorts.outcome import index_tree
 from peace.data.labels import load_label_set
 from peace.data.shards import Recipe, build_part
 from peace.data.shards.codec import decode_signals
 from peace.data.signal import REASONS, wfdb_fallback
-from peace.data.splits import split_patients
 
 MEGABYTES = 256  # that a damaged file may cost above what a sound one takes
 MOST_RECORDS = 20
@@ -81,18 +80,20 @@ def tree(cohort: str) -> dict[str, Any]:
     """A tree through the index, and what the index keeps through build_part."""
     root = PLACE / "root" / "tree"
     try:
-        index = read_cohort(cohort, root, LABELS, CONFIG)
+        outcome = index_tree(cohort, root, LABELS, CONFIG)
     except DataError as error:
         lines = str(error).splitlines()
         sound = len(lines) == 1 and str(root) in lines[0]
         return {"outcome": "refused" if sound else "finding: message", "detail": str(error)[:300]}
-    kept = index.kept
-    split = split_patients(index.frame.loc[kept, "patient_id"], index.targets[kept], CONFIG.split)
-    rows = manifest_table(index, LABELS.labels, split.reindex(index.frame.index)).to_pylist()
+    rows = manifest_table(outcome.index, LABELS.labels, outcome.split).to_pylist()
     left_out = Counter(str(row["excluded"]) for row in rows if row["excluded"])
+    account = outcome.account
+    if account.kept + sum(account.left_out.values()) != account.whole or len(rows) != account.whole:
+        return {"outcome": "finding: rows are lost", "detail": str(account)[:300]}
     chosen = [{**row, "split": "train"} for row in rows if not row["excluded"]][:MOST_RECORDS]
     if not chosen:
-        return {"outcome": "rejected", "reasons": left_out}
+        refused = outcome.refusal is not None and len(outcome.refusal.splitlines()) == 1
+        return {"outcome": "rejected" if refused else "finding: nothing kept, and no refusal", "reasons": left_out}
     answer = build(chosen)
     return {**answer, "reasons": answer["reasons"] + left_out}
 

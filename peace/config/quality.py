@@ -44,6 +44,11 @@ class PaddingConfig(Section):
     least_seconds: float = Field(0.2, gt=0, description="shorter constant runs count as signal")
 
     _ordered = model_validator(mode="after")(_bound_over_limit)
+    gap_seconds: float = Field(
+        1.0,
+        gt=0,
+        description="a constant stretch inside is a gap from here on: a simulator's pause between beats is not",
+    )
 
 
 class FlatConfig(Section):

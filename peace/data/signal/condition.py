@@ -87,6 +87,7 @@ def condition(
     rate, samples = recording.rate, recording.samples
     _refuse_short(len(samples), rate, quality)
     begin, end, gaps = extent(samples, round(quality.padding.least_seconds * rate))
+    gaps = gaps[np.diff(gaps, axis=1)[:, 0] >= quality.padding.gap_seconds * rate]
     padding = {"padding_share": 1 - (end - begin) / len(samples)}
     judge(PADDING, padding, quality)
     _refuse_short(end - begin, rate, quality)

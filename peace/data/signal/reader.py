@@ -9,6 +9,7 @@ package, after the same strict reading of the header. No more is read than is as
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +64,8 @@ def read_header(record: Path) -> Header:
     """
     place = f"{record}.hea"
     if not os.path.lexists(place):
-        refuse_other_formats(record)
+        with suppress(OSError):  # a name too long, say: opening the header tells it
+            refuse_other_formats(record)
     with opened(place, "missing_header") as (file, size):
         if size > MAX_HEADER_BYTES:
             raise RecordRejected("bad_header", f"{place} has {size} bytes")

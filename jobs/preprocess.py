@@ -73,17 +73,15 @@ def work(job: Job) -> dict[str, Any]:
         _judge(job, [])
     recipe = Recipe(config.signal, config.leads, config.quality)
     keys = row_keys(manifest)
-    rows = rows_per_part(
-        len(manifest), n_samples_of(config.signal), config.preprocess.shard_mb, config.preprocess.min_tasks
-    )
+    settings, length = config.preprocess, n_samples_of(config.signal)
+    rows = rows_per_part(len(manifest), length, settings.shard_mb, settings.min_tasks)
     parts = plan_parts(manifest, keys, rows, recipe.digest, finished_parts(job.out / "parts"))
     _clear_the_rest(job.out, parts)
     reused = _whole_shards(job.out, parts)
     missing = [part for part in parts if part.name not in reused]
     job.log.info("%d records in %d shards, %d of them finished", len(manifest), len(parts), len(reused))
 
-    done = list(reused.values())
-    speed = _earlier_speed(job.out)
+    done, speed = list(reused.values()), _earlier_speed(job.out)
     if missing:
         try:
             with ray_session(config.ray):
@@ -92,11 +90,11 @@ def work(job: Job) -> dict[str, Any]:
                 speed = _speed(sum(len(part.rows) for part in missing), time.perf_counter() - started)
         finally:
             _clear_the_rest(job.out, parts)  # what killed workers had half written
-    warnings = _judge(job, [reject for item in done for reject in item["rejects"]])
+    warnings = _judge(job, [reject for item in done for reject in item["rejects"]])  # before any manifest is there
     result = {**finish(job.out, len(manifest), done, recipe, label_set), "warnings": warnings}
     report = write_shard_report(job.out, job.args.manifest, manifest, label_set, config.report.strips)
-    for path in (report, report.with_suffix(".json")):
-        job.run.artifact(path)
+    job.run.artifact(report)
+    job.run.artifact(report.with_suffix(".json"))
     return {**result, "reused": sum(item["kept"] + len(item["rejects"]) for item in reused.values()), **speed}
 
 
@@ -278,8 +276,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
     rejected = sum(result["rejected"].values())
     rate = result["records_per_second"]
     title = f"preprocess: {result['kept']} kept, {rejected} rejected, {result['shards']} shards"
-    if rate is not None:
-        title += f", {rate:.0f} records/s"
+    title += "" if rate is None else f", {rate:.0f} records/s"
     rows = [(f"kept in {split}", str(count)) for split, count in result["splits"].items()]
     rows += [(f"rejected: {reason}", str(count)) for reason, count in result["rejected"].items()]
     labels = [(name, str(count)) for name, count in result["labels"].items()]

@@ -43,8 +43,9 @@ def write_record(
     beat = np.exp(-(((at % 0.7) - 0.3) ** 2) / 0.0003)
     size_mv = generator.uniform(-1, 1.5, len(leads))
     samples_mv = beat[:, None] * size_mv + generator.normal(0, 0.02, (len(at), len(leads)))
-    one, two = samples_mv[:, 0], samples_mv[:, 1]
-    samples_mv[:, 2:6] = np.stack([two - one, -(one + two) / 2, one - two / 2, two - one / 2], axis=1)
+    if len(leads) >= 6:
+        one, two = samples_mv[:, 0], samples_mv[:, 1]
+        samples_mv[:, 2:6] = np.stack([two - one, -(one + two) / 2, one - two / 2, two - one / 2], axis=1)
     place.parent.mkdir(parents=True, exist_ok=True)
     place.with_suffix(".dat").write_bytes(np.rint(samples_mv * 1000).astype("<i2").tobytes())
     lines = [f"{place.name} {len(leads)} {rate} {len(at)}"]

@@ -121,7 +121,7 @@ def test_passes_that_share_keys_and_values_equal_passes_over_all_tokens() -> Non
     torch.manual_seed(0)
     network = LabelQueryNetwork(QueryConfig(depth=3, heads=2, feedforward=16, head=8, dropout=0), 16, 4)
     tokens, axes = torch.randn(2, 9, 16), torch.randn(2, 3, 16)
-    shared = network.answer(network.project_kv(tokens), network.project_kv(axes))
+    shared = network.decode(network.project_kv(tokens), network.project_kv(axes))
     torch.testing.assert_close(shared, network(torch.cat([tokens, axes], dim=1)))
 
 
@@ -130,14 +130,14 @@ def test_a_hidden_axis_token_has_no_influence_and_a_seen_one_has() -> None:
     network = LabelQueryNetwork(QueryConfig(depth=2, heads=2, feedforward=16, head=8, dropout=0), 16, 4)
     memory, axes = network.project_kv(torch.randn(2, 9, 16)), torch.randn(2, 3, 16)
     hidden = torch.tensor([[True, False, False]] * 2)
-    expected = network.answer(memory, network.project_kv(axes), hidden)
+    expected = network.decode(memory, network.project_kv(axes), hidden)
     changed = axes.clone()
     changed[:, 0] = torch.randn(2, 16)
-    assert torch.equal(network.answer(memory, network.project_kv(changed), hidden), expected)
+    assert torch.equal(network.decode(memory, network.project_kv(changed), hidden), expected)
     changed[:, 1] = torch.randn(2, 16)
-    assert not torch.allclose(network.answer(memory, network.project_kv(changed), hidden), expected)
+    assert not torch.allclose(network.decode(memory, network.project_kv(changed), hidden), expected)
     everything = torch.ones_like(hidden)
-    torch.testing.assert_close(network.answer(memory, network.project_kv(axes), everything), network.answer(memory))
+    torch.testing.assert_close(network.decode(memory, network.project_kv(axes), everything), network.decode(memory))
 
 
 def test_queries_keep_the_angles_between_names() -> None:
@@ -205,8 +205,8 @@ def test_two_passes_side_by_side_are_the_two_passes() -> None:
     hidden = torch.tensor([[False, True, False], [True, True, True], [False, False, False]])
     memory, other = network.project_kv(tokens), network.project_kv(axes)
     alone, knowing = network.decode_paired(memory, other, hidden)
-    torch.testing.assert_close(alone, network.answer(memory), rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(knowing, network.answer(memory, other, hidden), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(alone, network.decode(memory), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(knowing, network.decode(memory, other, hidden), rtol=1e-5, atol=1e-6)
     assert torch.autograd.grad(alone.sum(), axes, retain_graph=True)[0].abs().max() == 0
     seen = torch.autograd.grad(knowing.sum(), axes)[0].abs().amax(dim=2) > 0
     assert torch.equal(seen, ~hidden)

@@ -67,7 +67,7 @@ def test_a_run_leaves_neither_name_nor_password(server: MlflowServer, small_coho
         assert leaks(logs) == []
     assert said(done.stdout, done.stderr) == []
     assert leaks(tmp_path) == []
-    assert leaks(server.place) == []
+    assert leaks(server.path) == []
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     run = MlflowClient(server.uri).get_run(result["mlflow_run_id"])
     assert run.info.status == "FINISHED"
@@ -96,7 +96,7 @@ def test_a_store_that_is_down_is_named_without_them_and_gets_the_run_later(
     assert main(["track", "sync", "out", f"tracking.uri={planted(server.uri)}"]) == 0
     printed = capsys.readouterr()
     assert said(printed.out, printed.err) == []
-    assert leaks(tmp_path) == leaks(server.place) == []
+    assert leaks(tmp_path) == leaks(server.path) == []
 
 
 @pytest.mark.parametrize(

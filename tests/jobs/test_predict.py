@@ -148,7 +148,7 @@ def test_mistakes_end_in_one_line(words: list[str], message: str, capsys: pytest
     [
         ({"format": 1, "code_version": "0.0.9+abc"}, "is of format 1, written by release 0.0.9+abc: release "),
         ({"format": 1, "code_version": None}, "is of format 1, written by release an unnamed release: release "),
-        ({"format": 3, "code_version": "9.0"}, "is of format 3, written by release 9.0: release "),
+        ({"format": 4, "code_version": "9.0"}, "is of format 4, written by release 9.0: release "),
         (
             {"moments": 1, "code_version": "9.0"},
             "has fields that this release does not know, written by release 9.0: release ",
@@ -164,7 +164,7 @@ def test_a_checkpoint_of_another_release_says_which_and_what_reads_it(
     assert main(["predict", "good.hea", "--model", "run"]) == 2
     told = capsys.readouterr().err
     assert message in told
-    assert ("reads format 2; install that release, or" in told) == ("release" in message)
+    assert ("reads format 3; install that release, or" in told) == ("release" in message)
     assert len(told.splitlines()) == 1
 
 

@@ -30,7 +30,7 @@ def shell(line: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess
     [
         ("--help", {}),
         ("plan --help", {}),
-        ("plan --records 9", {}),
+        pytest.param("plan --records 9", {}, marks=pytest.mark.heavy),
         ("plan --records 9 --json", {"PYTHONUNBUFFERED": "1"}),
     ],
 )

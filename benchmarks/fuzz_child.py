@@ -56,6 +56,12 @@ def build(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Rows through build_part: outcome, reasons, and the digest of a single record's samples."""
     done = build_part("part", "train", rows, list(range(len(rows))), RECIPE, PLACE / "out")
     reasons = Counter(reject["reason"] for reject in done["rejects"])
+    if done["kept"] + len(done["rejects"]) != len(rows):
+        return {
+            "outcome": "finding: records are lost",
+            "detail": f"{done['kept']} kept of {len(rows)}",
+            "reasons": reasons,
+        }
     odd = [reject for reject in done["rejects"] if reject["reason"] not in REASONS or not reject["detail"]]
     if odd or reasons["unexpected_error"]:
         wrong = odd or [reject for reject in done["rejects"] if reject["reason"] == "unexpected_error"]

@@ -78,19 +78,23 @@ def header_text(chance: random.Random, folder: Path) -> None:
     if not lines[0].startswith(("#", "\ufeff", "\t")):
         lines[0] = " ".join(first)
     write_lines(folder, lines, chance.choice(("\n", "\r\n", "\r")))
+    if chance.random() < 0.3:  # a comment of cp1252: no UTF-8
+        content = (folder / "r.hea").read_bytes()
+        (folder / "r.hea").write_bytes(content + b"# Verdacht\x85 \x93LVH\x94\n")
 
 
 def amplitudes(chance: random.Random, folder: Path) -> None:
-    """A gain of nothing, or wrong by ten; leads that are copies; arms exchanged in the header."""
+    """A gain of nothing, or wrong by ten; or exchanged arms: I turned, II and III, aVR and aVL exchanged."""
     lines = lines_of(folder)
     factor = chance.choice((0.0, 0.1, 10.0))
-    kind = chance.randrange(3)
+    exchanged = chance.random() < 0.5
     for number in range(1, len(lines)):
         cells = lines[number].split(maxsplit=8)
-        if kind == 0:
+        if exchanged:
+            cells[2] = f"-{cells[2]}" if cells[8] == "I" else cells[2]  # a gain below zero turns the lead
+            cells[8] = {"II": "III", "III": "II", "aVR": "aVL", "aVL": "aVR"}.get(cells[8], cells[8])
+        else:
             cells[2] = re.sub(r"^[\d.]+", lambda found: f"{float(found[0]) * factor:g}", cells[2])
-        elif kind == 1 and cells[8] in ("II", "III", "aVR", "aVL"):
-            cells[8] = {"II": "III", "III": "II", "aVR": "aVL", "aVL": "aVR"}[cells[8]]
         lines[number] = " ".join(cells)
     write_lines(folder, lines)
 
@@ -152,7 +156,8 @@ def table_writings(chance: random.Random, table: Path) -> None:
     for number in range(1, len(lines)):
         cells = re.split(r',(?=(?:[^"]*"[^"]*")*[^"]*$)', lines[number])
         if column < len(cells) and chance.random() < share:
-            cells[column] = form.format(cells[column].strip('"'))
+            cell = form.format(cells[column].strip('"'))
+            cells[column] = f'"{cell}"' if "," in cell and not cell.startswith('"') else cell
             lines[number] = ",".join(cells)
     table.write_text("\n".join(lines), encoding="utf-8")
 

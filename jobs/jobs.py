@@ -15,6 +15,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from jobs.runtime.console import hours_minutes_seconds
 from jobs.runtime.harness import Job, Table, Verb, main
 from peace.core.errors import ConfigError
 
@@ -94,8 +95,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
 def _duration(item: dict[str, Any]) -> str:
     if not item["started"]:
         return ""
-    seconds = int((item["ended"] or time.time()) - item["started"])
-    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    return hours_minutes_seconds((item["ended"] or time.time()) - item["started"])
 
 
 VERB = Verb(

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+from jobs.runtime.console import hours_minutes_seconds
 from jobs.runtime.harness import Job, Table, Verb, main
 from jobs.runtime.progress_file import NAME, read_progress
 from peace.core.errors import ConfigError, PeaceError
@@ -91,7 +92,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
             str(item.get("stage") or ""),
             _done(item),
             f"{item['rate']:,.3g} {item['unit']}/s" if item.get("rate") else "",
-            _time(item["seconds_left"]) if item.get("seconds_left") is not None else "",
+            hours_minutes_seconds(item["seconds_left"]) if item.get("seconds_left") is not None else "",
             _state(item),
         )
         for item in result["jobs"]
@@ -110,12 +111,7 @@ def _done(item: dict[str, Any]) -> str:
 def _state(item: dict[str, Any]) -> str:
     if item["state"] != "gone":
         return str(item["state"])
-    return f"gone for {_time(time.time() - item['updated'])}"
-
-
-def _time(seconds: float) -> str:
-    whole = int(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+    return f"gone for {hours_minutes_seconds(time.time() - item['updated'])}"
 
 
 VERB = Verb(

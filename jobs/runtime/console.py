@@ -130,3 +130,9 @@ def _to_null(number: int) -> None:
     os.dup2(null, number)  # what children inherit, also where it is the same number
     if null != number:
         os.close(null)
+
+
+def hours_minutes_seconds(seconds: float) -> str:
+    """A duration as tables print it, `h:mm:ss`; it does not turn over to days."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
